@@ -1,0 +1,48 @@
+# Needs make and Python 3.11 or later; everything else goes into .venv.
+PY := .venv/bin/python
+WORKERS ?= 2
+QUICK := $(wildcard tests/house tests/core)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo fast check test bench serve services lock clean runtime dev
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: runtime  ## run the example flow on real data and verify its record
+	@test -f examples/demo.py || { echo "examples/demo.py is missing from this tree" >&2; exit 1; }
+	@$(PY) examples/demo.py
+
+fast: dev  ## style, architecture and the tests of core and house: seconds
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
+	@.venv/bin/lint-imports --no-logo
+	@$(PY) -m pytest -q $(QUICK)
+
+check: fast  ## fast, and the types
+	@$(PY) -m mypy
+
+test: check  ## everything
+	@$(PY) -m pytest -q -n $(WORKERS)
+
+bench: dev  ## measure; prints ratios side by side
+	@$(PY) -m bench
+
+serve:  ## the server (not in this release)
+	@echo "this release has no server; it arrives with the next one. Flows run embedded: .venv/bin/runnotary start FILE" >&2
+	@exit 2
+
+services:  ## outside services that the tests need
+	@echo "none: the tests of this release need no outside service"
+
+lock:  ## resolve the dependencies anew (needs uv)
+	uv lock --default-index https://pypi.org/simple
+	uv export --quiet --frozen --no-emit-project --no-annotate --no-header --no-default-groups --output-file requirements.lock >/dev/null
+	uv export --quiet --frozen --no-emit-project --no-annotate --no-header --output-file requirements-dev.lock >/dev/null
+
+clean:  ## remove .venv, caches and build results; .runnotary stays
+	rm -rf .venv dist demo-out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests examples tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runtime dev:
+	@tools/venv.sh $@

@@ -1,0 +1,1 @@
+"""Ways to write a flow; each reads one notation into the internal definition."""

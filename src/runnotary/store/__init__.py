@@ -1,0 +1,1 @@
+"""The record on disk: events, the tables projected from them, and blobs."""
