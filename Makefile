@@ -42,7 +42,7 @@ lock:  ## resolve the dependencies anew (needs uv)
 
 clean:  ## remove .venv, caches and build results; .runnotary stays
 	rm -rf .venv dist demo-out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 runtime dev:
 	@tools/venv.sh $@

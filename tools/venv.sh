@@ -55,6 +55,7 @@ create() {
     "$python" -m venv .venv >/dev/null 2>&1 && return
     # Debian ships Python without ensurepip; its package brings it.
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        export DEBIAN_FRONTEND=noninteractive
         minor=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         { apt-get -qq update && { apt-get -qq install -y "python$minor-venv" || apt-get -qq install -y python3-venv; }
         } >/dev/null 2>&1 || true
