@@ -280,3 +280,24 @@ def _json(value: Json, depth: int = 0) -> Json:
     names = {"bytearray": "bytes", "datetime": "a time", "timedelta": "a duration", "Type": "a type"}
     name = names.get(type(value).__name__, type(value).__name__)
     raise EvaluationError(f"is {name}, which JSON cannot hold; string(…) makes it text")
+
+
+# --- patterns ------------------------------------------------------------------------------------
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Tell whether an RE2 pattern matches somewhere in a text; linear in its length, whatever the pattern.
+
+    Raises:
+        EvaluationError: the pattern is not one.
+    """
+    value = _matcher().eval(data={"text": text, "pattern": pattern})
+    if value.type() == cel.Type.ERROR:
+        raise EvaluationError(_said(str(value.plain_value())))
+    return bool(value.plain_value())
+
+
+@lru_cache(maxsize=1)
+def _matcher() -> cel.Expression:
+    text = {"text": cel.Type.STRING, "pattern": cel.Type.STRING}
+    return cel.NewEnv(variables=text).compile("text.matches(pattern)")
