@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ def expected(patterns: set[bytes], data: bytes) -> bytes:
 
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(c % (len(data) + 1) for c in cuts), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 def masked(patterns: set[bytes], chunks: list[bytes]) -> bytes:
@@ -45,7 +46,9 @@ def masked(patterns: set[bytes], chunks: list[bytes]) -> bytes:
 def test_every_form_is_hidden_in_every_cutting(data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.one_of(secrets, alike), min_size=1, max_size=3))
     patterns = {form for secret in chosen for form in masker.forms(secret)}
-    piece = st.one_of(st.sampled_from(sorted(patterns)), st.binary(max_size=6), st.text("ab", max_size=9).map(str.encode))
+    piece = st.one_of(
+        st.sampled_from(sorted(patterns)), st.binary(max_size=6), st.text("ab", max_size=9).map(str.encode)
+    )
     text = b"".join(data.draw(st.lists(piece, max_size=8)))
     cuts = data.draw(st.lists(st.integers(0, 10_000), max_size=12))
     result = masked(patterns, cut(text, cuts))
@@ -54,7 +57,7 @@ def test_every_form_is_hidden_in_every_cutting(data: st.DataObject) -> None:
 
 
 @given(secrets)
-@example("påss/wörd+\"quoted\"\n~")
+@example('påss/wörd+"quoted"\n~')
 def test_the_forms_are_those_that_programs_write(secret: str) -> None:
     raw = secret.encode()
     patterns = masker.forms(secret)
@@ -71,7 +74,9 @@ def test_the_forms_are_those_that_programs_write(secret: str) -> None:
 
 
 @given(secrets, st.binary(max_size=7), st.binary(max_size=7))
-def test_base64_of_something_longer_hides_all_but_the_shared_edges(secret: str, before: bytes, after: bytes) -> None:
+def test_base64_of_something_longer_hides_all_but_the_shared_edges(
+    secret: str, before: bytes, after: bytes
+) -> None:
     for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
         whole = encode(before + secret.encode() + after)
         result = masked(masker.forms(secret), [whole])
