@@ -228,6 +228,8 @@ def _unknown(name: str, called: bool) -> str:
         return f"{name}() may stand in the `if` of a step only"
     if called:
         return f'there is no function "{name}"'
+    if name.partition(".")[0] == "secrets":
+        return "secrets may stand in `env` only, each as one whole ${{ secrets.NAME }}"
     known = "there are inputs, steps, each and run"
     return f'nothing is called "{name}" here; {known}, and text needs quotes of its own'
 

@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ Json = Any
 Document = dict[str, Json]
 
 SHELLS: Final = {"bash": ("bash", "-euo", "pipefail", "-c"), "sh": ("sh", "-eu", "-c")}
-SECRETS: Final = "secrets."
+_SECRET: Final = re.compile(r"secrets\.([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 EXECUTED: Final = ("run", "shell", "set", "wait", "env", "stage", "files", "dirs", "values", "executor")
 """Keys of a step that say what it executes: the part of a definition that a fingerprint covers."""
 
@@ -75,9 +76,8 @@ def secret_name(value: Json) -> str | None:
     """Return the name of the secret that an `env` value is, or None."""
     if not isinstance(value, str) or "${{" not in value:
         return None
-    text, _ = unwrapped(value)
-    name = text.removeprefix(SECRETS)
-    return name if name != text and name.isidentifier() else None
+    found = _SECRET.fullmatch(unwrapped(value)[0])
+    return found[1] if found else None
 
 
 def _step(name: str, data: Document, language: Language, group: frozenset[str], cleanup: bool) -> Step:

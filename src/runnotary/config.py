@@ -1,0 +1,109 @@
+"""The one table of settings: flag, else environment `RUNNOTARY_*`, else `runnotary.toml`, else the default.
+
+Every setting is a row of `SETTINGS`; the reference page and the checks come from the table.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from runnotary.core.errors import InvalidInput
+
+FILE: Final = "runnotary.toml"
+FOLDER: Final = ".runnotary"
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row: name, default, allowed values if few, what it is for."""
+
+    name: str
+    default: Any
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the setting."""
+        return f"RUNNOTARY_{self.name.upper()}"
+
+
+SETTINGS: Final = (
+    Setting("home", "", "data directory; else the nearest `.runnotary` upwards, else `./.runnotary`"),
+    Setting("durability", "full", "`full`: an acknowledged fact survives a power cut", ("full", "normal")),
+    Setting("slots", 0, "attempts running at once; 0 means the larger of 8 and 4 for every core"),
+    Setting("log_limit", 16 * 1024 * 1024, "bytes of each captured stream kept as a blob"),
+    Setting("secret_command", "", "command that prints the secret named by its last argument"),
+)
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The settings of one process, resolved."""
+
+    home: Path
+    durability: Literal["full", "normal"]
+    slots: int
+    log_limit: int
+    secret_command: str
+
+
+def load(flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Settings:
+    """Resolve every setting.
+
+    Raises:
+        InvalidInput: a value that its setting does not take, with the place it came from.
+    """
+    here = cwd or Path.cwd()
+    known = {setting.name for setting in SETTINGS}
+    from_file = _file(here / FILE)
+    unknown = sorted(set(from_file) - known)
+    if unknown:
+        raise InvalidInput(f"{FILE}: no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        places = (
+            ("--" + setting.name, flags.get(setting.name)),
+            (setting.variable, environ.get(setting.variable)),
+            (FILE, from_file.get(setting.name)),
+        )
+        place, value = next(((place, value) for place, value in places if value not in (None, "")), ("", setting.default))
+        values[setting.name] = _checked(setting, place, value)
+    values["home"] = Path(values["home"]).absolute() if values["home"] else _nearest(here)
+    values["slots"] = values["slots"] or max(8, 4 * (os.cpu_count() or 1))
+    return Settings(**values)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise InvalidInput(f"{path}: {wrong}") from None
+
+
+def _checked(setting: Setting, place: str, value: Any) -> Any:
+    if isinstance(setting.default, int):
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = -1
+        if number < 0:
+            raise InvalidInput(f"{place}: {setting.name} is a whole number from 0, not {value!r}")
+        return number
+    text = str(value)
+    if setting.choices and text not in setting.choices:
+        raise InvalidInput(f"{place}: {setting.name} is one of {', '.join(setting.choices)}, not {text!r}")
+    return text
+
+
+def _nearest(here: Path) -> Path:
+    for folder in (here, *here.parents):
+        if (folder / FOLDER).is_dir():
+            return folder / FOLDER
+    return here / FOLDER

@@ -1,0 +1,31 @@
+"""Times and durations as text. Inside, a time is µs since 1970 UTC and a duration is ms."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_text(at: int) -> str:
+    """Write a time as `2026-01-31T12:00:00.000000Z`."""
+    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def maybe(at: int | None) -> str | None:
+    """Write a time that may be missing; 0 counts as missing."""
+    return to_text(at) if at else None
+
+
+def elapsed(us: int) -> str:
+    """Write a duration for people: `0.4s`, `12s`, `3m 20s`, `2h 5m`."""
+    seconds = us / 1_000_000
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest}s" if rest else f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m" if minutes else f"{hours}h"

@@ -1,0 +1,413 @@
+"""The loop around the core: stimuli in, one commit per turn, then the actions it ordered.
+
+A turn of one run: drain its inbox, `decide`, `fold`, `advance`, append everything in ONE commit, and only
+when that is durable perform the actions. Turns of one run never overlap; turns of many runs share
+commits because the store groups them. The loop holds no truth: whatever goes wrong with a commit, the
+run is dropped, folded again from its log and planned again.
+
+Write before act, in this file: `_commit` is always awaited before `_perform`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import events as ev
+from runnotary.core.attempts import Attempt, Outcome
+from runnotary.core.chain import ENGINE_ACTOR, run_stream
+from runnotary.core.decide import Observed, Reported, Stimulus, decide
+from runnotary.core.documents import rows
+from runnotary.core.errors import Conflict, RunnotaryError
+from runnotary.core.flow import Flow
+from runnotary.core.fold import fold, replay
+from runnotary.core.ids import attempt_id
+from runnotary.core.plan import Room, Start, Stop, Turn, advance, attempt_of
+from runnotary.core.run import Run
+from runnotary.core.scope import NeedsLoad
+from runnotary.engine.leases import Lease, Leases
+from runnotary.engine.timers import Timers
+from runnotary.ports import (
+    Append,
+    Blobs,
+    Chance,
+    Clock,
+    Ended,
+    Executor,
+    Observation,
+    Refusal,
+    Report,
+    Store,
+)
+
+log = logging.getLogger("runnotary.engine")
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A stimulus somebody waits for, with the opaque id of who gave it."""
+
+    stimulus: Stimulus
+    actor: bytes
+    answer: asyncio.Future[None]
+
+
+class Live:
+    """A run in memory, and what waits for its next turn."""
+
+    def __init__(self, run: Run) -> None:
+        self.run: Final = run
+        self.stream: Final = run_stream(run.id)
+        self.inbox: deque[Stimulus | Command] = deque()
+        self.driving = False
+        self.renew: set[str] = set()
+        self.watchers: list[Callable[[], None]] = []
+        self.done: list[asyncio.Future[None]] = []
+
+
+class Engine:
+    """Runs flows over the ports it is given; one per home."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        executor: Executor,
+        clock: Clock,
+        chance: Chance,
+        flow_of: Callable[[str], Flow],
+        slots: int,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._executor = executor
+        self._clock = clock
+        self._chance = chance
+        self._flow_of = flow_of
+        self._leases: Final = Leases(slots)
+        self._timers: Final = Timers(clock, self._due)
+        self._live: dict[bytes, Live] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        executor.observe(self._observe)
+
+    # --- what the service asks ---------------------------------------------------------------------
+
+    async def create(self, run_id: bytes, created: ev.RunCreated, actor: bytes) -> None:
+        """Accept a run; on return it is durable and its first attempts are ordered.
+
+        Raises:
+            Conflict: a run with this id exists.
+        """
+        now = self._clock.now()
+        live = Live(Run(run_id, self._flow_of(created.definition)))
+        fold(live.run, created, now)
+        self._live[run_id] = live
+        live.driving = True
+        await self._turn(live, [(actor, created)], now)
+        self._after_turn(live)
+
+    async def adopt(self, run_id: bytes, *, renew: bool = False) -> None:
+        """Take up an open run: fold its log, find its open attempts again, plan on.
+
+        `renew` is a person's wish to go on: an attempt that turns out lost is tried again.
+        """
+        if run_id in self._live:
+            return
+        live = Live(replay(run_id, self._store.read(run_stream(run_id)), self._flow_of))
+        live.run.touched.clear()
+        if live.run.finished is not None:
+            return
+        self._live[run_id] = live
+        live.renew = set(live.run.open) if renew else set()
+        for key, number in list(live.run.open.items()):
+            await self._recover(live, key, number)
+        self._poke(live)
+
+    async def command(self, run_id: bytes, stimulus: Stimulus, actor: bytes) -> None:
+        """Apply a command; on return it is durable.
+
+        Raises:
+            RunnotaryError: the run's state refuses it.
+            Conflict: this engine does not hold the run.
+        """
+        live = self._live.get(run_id)
+        if live is None:
+            raise Conflict("no engine holds this run now")
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        live.inbox.append(Command(stimulus, actor, answer))
+        self._poke(live)
+        await answer
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a turn or an action is under way (a simulator moves time only when none is)."""
+        return bool(self._tasks)
+
+    def holds(self, run_id: bytes) -> bool:
+        """Tell whether the run is open here."""
+        return run_id in self._live
+
+    def ended(self, run_id: bytes) -> asyncio.Future[None]:
+        """Return a future that is done once the run is over, or no longer here."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        live = self._live.get(run_id)
+        if live is None:
+            future.set_result(None)
+        else:
+            live.done.append(future)
+        return future
+
+    def watch(self, run_id: bytes, called: Callable[[], None]) -> None:
+        """Call `called` after each commit of the run, until it is over."""
+        if run_id in self._live:
+            self._live[run_id].watchers.append(called)
+
+    def drain(self) -> None:
+        """Start nothing new from now on; attempts that run live on under the keeper."""
+        self._draining = True
+
+    async def close(self) -> None:
+        """Let turns under way finish their commit; what is outside goes on without us."""
+        self.drain()
+        self._timers.clear()
+        while self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=5)
+            if all(task.done() for task in self._tasks):
+                break
+            for task in self._tasks:
+                task.cancel()
+
+    # --- turns -------------------------------------------------------------------------------------
+
+    def _poke(self, live: Live) -> None:
+        if not live.driving:
+            live.driving = True
+            self._spawn(self._drive(live))
+
+    async def _drive(self, live: Live) -> None:
+        """Turn until nothing is left to do; what arrives meanwhile is drained by the next turn."""
+        while True:
+            now = max(self._clock.now(), live.run.at)
+            stimuli, live.inbox = live.inbox, deque()
+            decided, answers = self._decided(live, stimuli, now)
+            committed = await self._turn(live, decided, now)
+            for answer in answers:
+                if committed:
+                    answer.set_result(None)
+                else:
+                    answer.set_exception(Conflict("the run changed meanwhile; look again and repeat"))
+            if not live.inbox or live.run.id not in self._live:
+                break
+        self._after_turn(live)
+
+    def _after_turn(self, live: Live) -> None:
+        live.driving = False
+        if live.run.finished is not None:
+            self._forget(live)
+        elif live.inbox:
+            self._poke(live)
+
+    def _decided(
+        self, live: Live, stimuli: Iterable[Stimulus | Command], now: int
+    ) -> tuple[list[tuple[bytes, ev.Event]], list[asyncio.Future[None]]]:
+        """Turn stimuli into folded facts with their actors; refusals go back at once."""
+        decided: list[tuple[bytes, ev.Event]] = []
+        answers: list[asyncio.Future[None]] = []
+        for entry in stimuli:
+            command = entry if isinstance(entry, Command) else None
+            stimulus = command.stimulus if command else entry
+            assert not isinstance(stimulus, Command)
+            chance = int.from_bytes(self._chance.token(2), "big")
+            try:
+                facts = decide(live.run, stimulus, now=now, chance=chance)
+            except RunnotaryError as refusal:
+                if command is None:
+                    raise
+                command.answer.set_exception(refusal)
+                continue
+            for fact in facts:
+                fold(live.run, fact, now)
+                decided.append((command.actor if command else ENGINE_ACTOR, fact))
+            if command is not None:
+                answers.append(command.answer)
+        return decided, answers
+
+    async def _turn(self, live: Live, decided: list[tuple[bytes, ev.Event]], now: int) -> bool:
+        """Plan what follows, commit all of it, act. False: the commit was refused, the run was reloaded."""
+        turn = await self._planned(live, now)
+        events = decided + [(ENGINE_ACTOR, event) for event in turn.events]
+        if not events:
+            self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
+            return True
+        expected = live.run.seq - len(events)
+        if not await self._commit(live, events, expected, turn, now):
+            return False
+        self._perform(live, turn)
+        self._released(live, (event for _, event in events))
+        self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
+        for watcher in live.watchers:
+            watcher()
+        return True
+
+    async def _planned(self, live: Live, now: int) -> Turn:
+        whole = Turn()
+        while True:
+            room = Room(0 if self._draining else self._leases.free)
+            turn = advance(live.run, room=room, now=now)
+            for action in turn.actions:
+                if isinstance(action, Start):
+                    self._lease(live, action.key)
+            whole.events += turn.events
+            whole.actions += turn.actions
+            whole.blobs += turn.blobs
+            if not turn.loads:
+                break
+            for digest in turn.loads:
+                live.run.known[digest] = self._value(digest)
+        self._leases.hungry(live.run.id, bool(live.run.queued) and not self._draining)
+        return whole
+
+    def _value(self, digest: str) -> Any:
+        return msgspec.json.decode(self._blobs.get(digest))
+
+    async def _commit(
+        self, live: Live, events: list[tuple[bytes, ev.Event]], expected: int, turn: Turn, now: int
+    ) -> bool:
+        for data in turn.blobs:
+            self._blobs.put(data)
+        touched, live.run.touched = live.run.touched, set()
+        batch = _by_actor(live.stream, events, expected, now)
+        batch[-1] = msgspec.structs.replace(batch[-1], rows=rows(live.run, touched))
+        results = await self._store.append(batch)
+        refusal = next((result for result in results if isinstance(result, Refusal)), None)
+        if refusal is None:
+            return True
+        log.error("run %s: commit refused (%s) %s", live.run.text, refusal.code, refusal.message)
+        self._drop(live)
+        if refusal.code == "conflict" and expected:
+            await self.adopt(live.run.id)
+        elif not expected:
+            raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
+        return False
+
+    # --- actions and what comes back -------------------------------------------------------------
+
+    def _perform(self, live: Live, turn: Turn) -> None:
+        started = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
+        for action in turn.actions:
+            if isinstance(action, Start):
+                try:
+                    attempt = attempt_of(live.run, started[action.key])
+                except NeedsLoad as needed:
+                    live.run.known[needed.digest] = self._value(needed.digest)
+                    attempt = attempt_of(live.run, started[action.key])
+                self._spawn(self._executor.start(attempt))
+            elif isinstance(action, Stop):
+                number = live.run.tasks[action.key].attempt
+                stopping = attempt_id(live.run.id, action.key, number)
+                self._spawn(self._executor.stop(stopping, action.grace_ms))
+
+    def _observe(self, observation: Observation) -> None:
+        lease = self._leases.of(observation.attempt)
+        live = self._live.get(lease.run) if lease else None
+        if lease is None or live is None:
+            return
+        key, number = lease.key, lease.number
+        if isinstance(observation, Report):
+            live.inbox.append(
+                Reported(key, number, observation.progress, observation.message, observation.metrics)
+            )
+            self._poke(live)
+        elif isinstance(observation, Ended):
+            self._spawn(self._collect(live, key, number, observation.attempt))
+
+    async def _collect(self, live: Live, key: str, number: int, attempt: str) -> None:
+        try:
+            outcome = await self._executor.collect(attempt)
+        except (OSError, RunnotaryError) as wrong:
+            log.exception("attempt %s of %s cannot be collected", attempt, live.run.text)
+            failure = ev.Failure("collect_failed", str(wrong), step=live.run.tasks[key].step)
+            outcome = Outcome(attempt=attempt, reason="error", failure=failure)
+        live.inbox.append(Observed(key, number, outcome, renew=key in live.renew))
+        self._poke(live)
+
+    def _released(self, live: Live, events: Iterable[ev.Event]) -> None:
+        for event in events:
+            if isinstance(event, ev.TaskEnded):
+                attempt = attempt_id(live.run.id, event.key, event.attempt)
+                self._leases.give_back(attempt)
+                live.renew.discard(event.key)
+                keep = event.verdict not in ("success", "cancelled")
+                self._spawn(self._executor.release(attempt, keep=keep))
+        for run_id in self._leases.next_hungry():
+            self._due(run_id)
+
+    async def _recover(self, live: Live, key: str, number: int) -> None:
+        """Take up one open attempt: find it, or start it for the first time under the same id."""
+        started = next(
+            record.event
+            for record in self._store.read(live.stream)
+            if isinstance(record.event, ev.TaskStarted)
+            and (record.event.key, record.event.attempt) == (key, number)
+        )
+        if started.variables_large is not None:
+            live.run.known[started.variables_large.blob] = self._value(started.variables_large.blob)
+        attempt: Attempt = attempt_of(live.run, started)
+        self._lease(live, key)
+        if not await self._executor.find(attempt):
+            await self._executor.start(attempt)
+        task = live.run.tasks[key]
+        if task.stopping:
+            self._spawn(self._executor.stop(attempt.id, live.run.step_of(key).grace_ms))
+
+    # --- bookkeeping -----------------------------------------------------------------------------
+
+    def _lease(self, live: Live, key: str) -> None:
+        number = live.run.open[key]
+        self._leases.take(attempt_id(live.run.id, key, number), Lease(live.run.id, key, number))
+
+    def _due(self, run_id: bytes) -> None:
+        if run_id in self._live:
+            self._poke(self._live[run_id])
+
+    def _drop(self, live: Live) -> None:
+        self._live.pop(live.run.id, None)
+        self._timers.set(live.run.id, None)
+        self._leases.drop(live.run.id)
+
+    def _forget(self, live: Live) -> None:
+        """Let a finished run leave memory and wake whoever waited for it."""
+        self._drop(live)
+        for future in live.done:
+            if not future.done():
+                future.set_result(None)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(_guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _by_actor(stream: bytes, events: list[tuple[bytes, ev.Event]], expected: int, now: int) -> list[Append]:
+    """Split the events of a turn where the actor changes; they still share one commit."""
+    batch: list[Append] = []
+    start = 0
+    for end in range(1, len(events) + 1):
+        if end == len(events) or events[end][0] != events[start][0]:
+            chunk = tuple(event for _, event in events[start:end])
+            batch.append(Append(stream, expected + start, chunk, now, events[start][0]))
+            start = end
+    return batch
+
+
+async def _guarded(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - a defect in one run must not silence the others; it is logged
+        log.exception("unexpected failure in the engine")

@@ -1,0 +1,160 @@
+"""The questions that every front door asks: which run is meant, its document, tasks, files, history.
+
+Needs no engine and no lock: everything is read from the store's tables, the log and the blobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import events as ev
+from runnotary.core.chain import Recorded, ledger_stream, run_stream
+from runnotary.core.documents import run_document, task_documents
+from runnotary.core.errors import FlowNotFound, InvalidInput, RunNotFound
+from runnotary.core.flow import Flow
+from runnotary.core.fold import replay
+from runnotary.core.hashing import digest_text
+from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
+from runnotary.core.rows import FlowRow, RunRow
+from runnotary.core.run import Run
+from runnotary.core.times import to_text as time_text
+from runnotary.ports import Blobs, RunQuery, Store
+
+Json = Any
+LATEST: Final = "@latest"
+
+
+class Reader:
+    """The read side of a home."""
+
+    def __init__(self, store: Store, blobs: Blobs, flow_of: Callable[[str], Flow]) -> None:
+        self.store: Final = store
+        self.blobs: Final = blobs
+        self.flow_of: Final = flow_of
+
+    # --- which run -----------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> RunRow:
+        """Return the run that an id, a unique prefix of one, `@latest` or `@latest:FLOW` names.
+
+        Raises:
+            RunNotFound: none does. InvalidInput: several do.
+        """
+        if name.startswith(LATEST):
+            flow = name[len(LATEST) :].removeprefix(":")
+            newest = self.store.runs(RunQuery(flow=flow, roots_only=True, limit=1))
+            if not newest:
+                raise RunNotFound("there is no run yet", hint="start one: runnotary start FILE")
+            return newest[0]
+        wanted = name.upper()
+        if len(wanted) == TEXT_LENGTH:
+            try:
+                row = self.store.run(from_text(wanted))
+            except ValueError as wrong:
+                raise InvalidInput(f"{name} is not a run id: {wrong}") from None
+            if row is not None:
+                return row
+        matches = self.store.runs(RunQuery(prefix=wanted, limit=6)) if 0 < len(wanted) < TEXT_LENGTH else []
+        if not matches:
+            raise RunNotFound(f"no run {name} in this home", hint="see: runnotary run list")
+        if len(matches) > 1:
+            some = ", ".join(to_text(row.id) for row in matches[:5])
+            raise InvalidInput(f"{name} is the beginning of several run ids: {some}")
+        return matches[0]
+
+    # --- one run -------------------------------------------------------------------------------
+
+    def document(self, row: RunRow) -> Json:
+        """Return the run document (design §4)."""
+        stream = run_stream(row.id)
+        created = next(iter(self.store.read(stream))).event
+        assert isinstance(created, ev.RunCreated)
+        seq, head = self.store.head(stream)
+        finished = None
+        if row.ended_at is not None:
+            ends = (entry.event for entry in self.store.read(stream, max(0, row.seq - 8)))
+            finished = next((event for event in ends if isinstance(event, ev.RunFinished)), None)
+        document: Json = run_document(row, created, finished, digest_text(head))
+        if document.get("outputs_ref"):
+            document["outputs"] = self.value(document["outputs_ref"])
+        if document.get("inputs_ref"):
+            document["inputs"] = self.value(document["inputs_ref"])
+        return document
+
+    def folded(self, row: RunRow) -> Run:
+        """Return the run's state, folded from its log."""
+        return replay(row.id, self.history(row), self.flow_of)
+
+    def history(self, row: RunRow, after: int = 0) -> Iterator[Recorded]:
+        """Return the run's events in order."""
+        return self.store.read(run_stream(row.id), after)
+
+    def tasks(self, row: RunRow) -> list[Json]:
+        """Return the task documents with all their attempts."""
+        return task_documents(row.id, self.flow_of(row.definition), self.history(row), self.value)
+
+    def files(self, row: RunRow) -> list[Json]:
+        """Return every file of the run: inputs, code, outputs and logs, each with its digest."""
+        document = self.document(row)
+        found: list[Json] = []
+        for name, value in (document["inputs"] or {}).items():
+            if isinstance(value, dict) and ("$file" in value or "$dir" in value):
+                blob = value.get("$file") or value["$dir"]
+                found.append(_file("input", None, name, value["name"], blob, value["size"]))
+        for path, code in self.flow_of(row.definition).code.items():
+            found.append(_file("code", None, path, path, code.blob, code.size))
+        for task in self.tasks(row):
+            for attempt in task["attempts"]:
+                for name, file in (attempt.get("outputs") or {}).items():
+                    found.append(_file("output", task["key"], name, file["name"], file["blob"], file["size"]))
+                for kind in ("stdout", "stderr"):
+                    log = attempt.get(kind)
+                    if log and log.get("blob"):
+                        found.append(_file(kind, task["key"], kind, kind, log["blob"], log["size"]))
+        return found
+
+    def audit(self, row: RunRow) -> list[Json]:
+        """Return the run's events as the record holds them, for reading: seq, time, type, facts."""
+        return [
+            {
+                "seq": entry.seq,
+                "time": time_text(entry.at),
+                "type": ev.NAMES[type(entry.event)],
+                "actor": entry.actor.hex() if any(entry.actor) else "engine",
+                "details": msgspec.to_builtins(entry.event),
+            }
+            for entry in self.history(row)
+        ]
+
+    def value(self, blob: str) -> Json:
+        """Return the JSON value of a blob."""
+        return msgspec.json.decode(self.blobs.get(blob))
+
+    # --- flows ---------------------------------------------------------------------------------
+
+    def flow(self, name: str, namespace: str = "default") -> FlowRow:
+        """Return what a flow's name means now.
+
+        Raises:
+            FlowNotFound: nothing.
+        """
+        row = self.store.flow(namespace, name)
+        if row is None:
+            raise FlowNotFound(f"no flow {name} in namespace {namespace}", hint="see: runnotary flow list")
+        return row
+
+    def versions(self, name: str, namespace: str = "default") -> list[Json]:
+        """Return every definition a name ever meant, newest first."""
+        changes = [
+            {"time": time_text(entry.at), **msgspec.to_builtins(entry.event)}
+            for entry in self.store.read(ledger_stream(namespace))
+            if isinstance(entry.event, ev.DefinitionChanged) and entry.event.flow == name
+        ]
+        return changes[::-1]
+
+
+def _file(role: str, task: str | None, name: str, path: str, blob: str, size: int) -> Json:
+    return {"role": role, "task": task, "name": name, "path": path, "blob": blob, "size": size}

@@ -1,0 +1,221 @@
+"""The commands that every front door uses: register, submit, cancel, update, adopt, wait.
+
+A door brings words; this file checks them, writes the facts and answers with ids. Questions (list, show)
+go to the store's read side and need no engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+from runnotary import __version__
+from runnotary.core import events as ev
+from runnotary.core import ledger
+from runnotary.core.chain import actor_id, ledger_stream
+from runnotary.core.decide import Cancel, Update
+from runnotary.core.errors import AlreadyEnded, Conflict, RunNotFound, WaitTimeout
+from runnotary.core.flow import Flow
+from runnotary.core.hashing import canonical, digest
+from runnotary.core.ids import to_text, uuid7
+from runnotary.core.inputs import complete
+from runnotary.core.states import TERMINAL, State
+from runnotary.engine.loop import Engine
+from runnotary.ports import Append, Blobs, Chance, Clock, Refusal, Store
+
+Json = Any
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What people say about a flow; none of it is hashed."""
+
+    flow: str = ""
+    version: str = ""
+    title: str = ""
+    description: str = ""
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for one run of a definition whose blobs are already kept."""
+
+    definition: str
+    words: Words = Words()
+    inputs: dict[str, Json] = {}
+    namespace: str = "default"
+    label: str = ""
+    tags: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    monitors: tuple[str, ...] = ()
+    managers: tuple[str, ...] = ()
+    max_concurrency: int = 0
+    on_failure: Any = None
+    trigger: ev.Trigger = ev.Trigger()
+    source: dict[str, Json] = {}
+
+
+class Service:
+    """The engine's front: one per home, beside its loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        store: Store,
+        blobs: Blobs,
+        clock: Clock,
+        chance: Chance,
+        flow_of: Any,
+        durability: Any,
+    ) -> None:
+        self._engine: Final = engine
+        self._store: Final = store
+        self._blobs: Final = blobs
+        self._clock: Final = clock
+        self._chance: Final = chance
+        self._flow_of: Final = flow_of
+        self._durability: Final = durability
+        self._registering: Final = asyncio.Lock()
+
+    async def register(self, definition: str, words: Words, by: ev.By, namespace: str = "default") -> str:
+        """Let a name mean a definition from now on; nothing is written if it already does.
+
+        Returns the flow's id. Raises `Conflict` after repeated collisions with another writer.
+        """
+        stream = ledger_stream(namespace)
+        async with self._registering:
+            for _ in range(5):
+                known = self._store.flow(namespace, words.flow)
+                said = (words.version, words.title, words.description)
+                if known and (known.definition, known.version, known.title, known.description) == (
+                    definition,
+                    *said,
+                ):
+                    return known.id
+                flow_id = known.id if known else to_text(self._new_id())
+                change = ev.DefinitionChanged(
+                    flow=words.flow,
+                    flow_id=flow_id,
+                    definition=definition,
+                    by=by,
+                    namespace=namespace,
+                    version=words.version,
+                    title=words.title,
+                    description=words.description,
+                )
+                seq, _head = self._store.head(stream)
+                last = max((record.at for record in self._store.read(stream, seq - 1)), default=0)
+                now = max(self._clock.now(), last)
+                row = ledger.changed(known, change, now)
+                result = await self._store.append(
+                    [Append(stream, seq, (change,), now, self._actor(by), (row,))]
+                )
+                if not isinstance(result[0], Refusal):
+                    return flow_id
+        raise Conflict(f"flow {words.flow} could not be registered: the ledger keeps changing")
+
+    async def submit(self, submission: Submission, by: ev.By) -> bytes:
+        """Accept a run; on return it is durable and under way.
+
+        Raises:
+            InvalidRunInput: inputs do not fit; no run was created.
+        """
+        flow: Flow = self._flow_of(submission.definition)
+        inputs = complete(flow, submission.inputs)
+        words = submission.words
+        flow_id = ""
+        if words.flow:
+            flow_id = await self.register(submission.definition, words, by, submission.namespace)
+        inline, large = self._packed(inputs)
+        created = ev.RunCreated(
+            definition=submission.definition,
+            engine=__version__,
+            durability=self._durability,
+            by=by,
+            namespace=submission.namespace,
+            flow=words.flow,
+            flow_id=flow_id,
+            title=words.title,
+            description=words.description,
+            inputs=inline,
+            inputs_large=large,
+            trigger=submission.trigger,
+            owner=by.principal,
+            label=submission.label,
+            tags=submission.tags,
+            labels=submission.labels,
+            monitors=submission.monitors,
+            managers=submission.managers,
+            max_concurrency=submission.max_concurrency,
+            on_failure=submission.on_failure,
+            source=submission.source,
+        )
+        run_id = self._new_id()
+        await self._engine.create(run_id, created, self._actor(by))
+        return run_id
+
+    async def cancel(
+        self, run_id: bytes, by: ev.By, *, reason: str = "", grace_ms: int = 10_000, force: bool = False
+    ) -> None:
+        """Ask for the end of a run; durable on return, the end itself follows.
+
+        Raises:
+            RunNotFound, AlreadyEnded: nothing to cancel (a cancelled run is no error).
+        """
+        await self._take_up(run_id, State.CANCELLED)
+        if self._engine.holds(run_id):
+            await self._engine.command(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
+
+    async def update(self, run_id: bytes, by: ev.By, changes: dict[str, Json]) -> None:
+        """Change label, tags, labels, monitors or managers of an open run."""
+        await self._take_up(run_id, None)
+        await self._engine.command(run_id, Update(by, changes), self._actor(by))
+
+    async def adopt(self, run_id: bytes, *, renew: bool = False) -> None:
+        """Go on with an interrupted run.
+
+        Raises:
+            RunNotFound: there is none.
+            AlreadyEnded: it is over; a new run is what `rerun` makes.
+        """
+        row = self._store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"no run {to_text(run_id)} in this home")
+        if State(row.status) in TERMINAL:
+            raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
+        await self._engine.adopt(run_id, renew=renew)
+
+    async def wait(self, run_id: bytes, *, timeout: float | None = None) -> None:
+        """Return when the run is over.
+
+        Raises:
+            WaitTimeout: it is not over in time; the run goes on.
+        """
+        try:
+            await asyncio.wait_for(self._engine.ended(run_id), timeout)
+        except TimeoutError:
+            raise WaitTimeout(f"run {to_text(run_id)} is still open; it goes on") from None
+
+    async def _take_up(self, run_id: bytes, allowed: State | None) -> None:
+        row = self._store.run(run_id)
+        if row is None:
+            raise RunNotFound(f"no run {to_text(run_id)} in this home")
+        state = State(row.status)
+        if state in TERMINAL and state is not allowed:
+            raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {state}")
+        if state not in TERMINAL:
+            await self._engine.adopt(run_id)
+
+    def _packed(self, value: dict[str, Json]) -> tuple[dict[str, Json], ev.Large | None]:
+        data = canonical(value)
+        if len(data) <= ev.VALUE_MAX:
+            return value, None
+        self._blobs.put(data)
+        return {}, ev.Large(digest(data), len(data))
+
+    def _actor(self, by: ev.By) -> bytes:
+        return actor_id(self._store.home_salt(), by.principal)
+
+    def _new_id(self) -> bytes:
+        return uuid7(self._clock.now(), self._chance.token(10))

@@ -1,0 +1,186 @@
+"""What the engine asks of the outside, and nothing else: Store, Blobs, Executor, Clock, Chance.
+
+The engine owns these protocols; `store` and `executors` satisfy them, `app` connects the two and the
+simulator replaces every one of them. They speak core's words only: no path, socket or pid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from runnotary.core.attempts import Attempt, Outcome
+from runnotary.core.chain import Recorded
+from runnotary.core.events import Event
+from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
+
+Json = Any
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Events for one stream, conditional on its length, with the rows that follow from them."""
+
+    stream: bytes
+    expected_seq: int
+    events: tuple[Event, ...]
+    at: int
+    actor: bytes
+    rows: tuple[Row, ...] = ()
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The stream has grown: its last seq, its head, its position in the log."""
+
+    stream: bytes
+    seq: int
+    head: bytes
+    pos: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The stream was not written. `conflict`: its length differs; `failed`: this part broke the batch."""
+
+    stream: bytes
+    code: str
+    message: str = ""
+    actual_seq: int = 0
+
+
+class Store(Protocol):
+    """The log and its read tables."""
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+        """Write the batch in one commit (shared with whoever asks meanwhile); durable on return.
+
+        Small blobs put before the call and not yet durable become durable in the same commit.
+        """
+
+    def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
+        """Read a stream in order, from `after` + 1 on."""
+
+    def head(self, stream: bytes) -> tuple[int, bytes]:
+        """Return length and head of a stream; (0, 32 zero bytes) if it does not exist."""
+
+    def open_runs(self) -> list[bytes]:
+        """Return the ids of runs that are not terminal, oldest first."""
+
+    def run(self, run_id: bytes) -> RunRow | None: ...
+
+    def runs(self, query: RunQuery) -> list[RunRow]: ...
+
+    def tasks(self, run_id: bytes) -> list[TaskRow]: ...
+
+    def flow(self, namespace: str, name: str) -> FlowRow | None: ...
+
+    def flows(self, namespace: str) -> list[FlowRow]: ...
+
+    def home_salt(self) -> bytes:
+        """Return the salt of this home's actor ids (`core.chain.actor_id`)."""
+
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Filters of a listing, newest first; empty means no filter. `label` is a substring.
+
+    `before` is the id of the last run already seen: the next page costs the same as the first, which
+    `offset` cannot promise.
+    """
+
+    namespace: str = ""
+    flow: str = ""
+    status: tuple[str, ...] = ()
+    label: str = ""
+    tag: str = ""
+    prefix: str = ""
+    roots_only: bool = False
+    before: bytes = b""
+    limit: int = 50
+    offset: int = 0
+
+
+class Blobs(Protocol):
+    """Bytes under their own hash."""
+
+    def put(self, data: bytes) -> str:
+        """Keep small bytes; durable with the next append, or at once if large. Returns the digest."""
+
+    def put_file(self, path: Path, *, known: str = "") -> tuple[str, int]:
+        """Keep a file's content (reflink, else copy; fsync; rename). Returns digest and size."""
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes, checked against the digest.
+
+        Raises:
+            BlobNotFound: not here.
+            Damaged: the bytes are not those of the digest.
+        """
+
+    def stage(self, digest: str, target: Path, *, executable: bool = False) -> None:
+        """Make the content available at `target` as a file of its own (reflink, else copy)."""
+
+    def has(self, digest: str) -> bool: ...
+
+    def size(self, digest: str) -> int: ...
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Observation: the attempt has ended and can be collected."""
+
+    attempt: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Observation: a running attempt said something about itself."""
+
+    attempt: str
+    progress: int | None = None
+    message: str = ""
+    metrics: dict[str, Json] = {}
+
+
+Observation = Ended | Report
+
+
+class Executor(Protocol):
+    """Where attempts run. Every call names the attempt by id and may be repeated."""
+
+    def observe(self, notify: Callable[[Observation], None]) -> None:
+        """Send observations to `notify`, in the engine's loop, from now on."""
+
+    async def start(self, attempt: Attempt) -> None:
+        """Stage inputs and start; returns once the start is claimed. Never starts an id twice.
+
+        An attempt that cannot be started is reported as `Ended` and explains itself in `collect`.
+        """
+
+    async def find(self, attempt: Attempt) -> bool:
+        """Take up an attempt that an earlier engine may have started (`engine.md` C13).
+
+        True: it lives, has ended, or is lost, and `Ended` will be observed. False: it never started.
+        """
+
+    async def stop(self, attempt_id: str, grace_ms: int) -> None:
+        """Ask it to end, then make it; the end arrives as `Ended`."""
+
+    async def collect(self, attempt_id: str) -> Outcome:
+        """Read the outcome from the attempt's own record; hash and keep what it left."""
+
+    async def release(self, attempt_id: str, *, keep: bool) -> None:
+        """Give up everything held for it; `keep` leaves its folder for `run shell`."""
+
+
+class Clock(Protocol):
+    """Time as the engine sees it, in µs since 1970, and one alarm."""
+
+    def now(self) -> int: ...
+
+    def alarm(self, at: int | None, ring: Callable[[], None]) -> None:
+        """Call `ring` once at or after `at`; replaces the alarm set before."""
+
+
+class Chance(Protocol):
+    """Randomness as an argument: ids, nonces, jitter."""
+
+    def token(self, size: int) -> bytes: ...

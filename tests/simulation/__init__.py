@@ -1,0 +1,1 @@
+"""A world in which everything outside the engine is fake, deterministic and may crash."""

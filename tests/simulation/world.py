@@ -1,0 +1,299 @@
+"""The outside of an engine, faked: virtual time, a store in memory, attempts that end when told to.
+
+The world outlives the engine. A seeded `Saboteur` may kill the engine at any port call, before or after
+its effect; a new engine then takes up what the world still holds. The world itself checks what an
+outsider can see: no attempt id is spawned twice (I1), nothing is released before its receipt (I5), and
+a task never has two open attempts (I2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from runnotary.core import events as ev
+from runnotary.core.attempts import Attempt, Outcome
+from runnotary.core.chain import GENESIS, Recorded, leaf_hash
+from runnotary.core.errors import BlobNotFound
+from runnotary.core.hashing import digest
+from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
+from runnotary.core.states import OPEN
+from runnotary.ports import Append, Appended, Ended, Observation, Refusal, RunQuery
+
+
+class Crashed(BaseException):
+    """The engine died here; nothing it still wanted to do happens."""
+
+
+class Saboteur:
+    """Decides by seed at which port call the engine dies; `rate` is per call."""
+
+    def __init__(self, seed: int, rate: float) -> None:
+        self._random = random.Random(seed)
+        self._rate = rate
+        self.dead = False
+
+    def maybe(self) -> None:
+        """Die here, or not. Once dead, every call dies."""
+        if self.dead or self._random.random() < self._rate:
+            self.dead = True
+            raise Crashed
+
+
+class VirtualClock:
+    """Time that moves only when the world says so."""
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000_000_000
+        self._alarm: tuple[int, Callable[[], None]] | None = None
+
+    def now(self) -> int:
+        return self.time
+
+    def alarm(self, at: int | None, ring: Callable[[], None]) -> None:
+        self._alarm = None if at is None else (at, ring)
+
+    def next(self) -> int | None:
+        return self._alarm[0] if self._alarm else None
+
+    def ring(self) -> None:
+        if self._alarm and self._alarm[0] <= self.time:
+            _, ring = self._alarm
+            self._alarm = None
+            ring()
+
+    def forget(self) -> None:
+        self._alarm = None
+
+
+class SeededChance:
+    """Randomness that a seed repeats."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def token(self, size: int) -> bytes:
+        return self._random.randbytes(size)
+
+
+class MemoryBlobs:
+    """Blobs in a dict."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> str:
+        name = digest(data)
+        self.data[name] = data
+        return name
+
+    def put_file(self, path: Path, *, known: str = "") -> tuple[str, int]:
+        data = path.read_bytes()
+        return self.put(data), len(data)
+
+    def get(self, name: str) -> bytes:
+        if name not in self.data:
+            raise BlobNotFound(name)
+        return self.data[name]
+
+    def stage(self, name: str, target: Path, *, executable: bool = False) -> None:
+        target.write_bytes(self.get(name))
+
+    def has(self, name: str) -> bool:
+        return name in self.data
+
+    def size(self, name: str) -> int:
+        return len(self.get(name))
+
+
+class MemoryStore:
+    """The log and its rows in dicts; a crash may come before or after a commit, never inside."""
+
+    def __init__(self) -> None:
+        self.streams: dict[bytes, list[Recorded]] = {}
+        self.heads: dict[bytes, bytes] = {}
+        self.run_rows: dict[bytes, RunRow] = {}
+        self.task_rows: dict[tuple[bytes, str], TaskRow] = {}
+        self.flow_rows: dict[tuple[str, str], FlowRow] = {}
+        self.commits = 0
+        self.saboteur = Saboteur(0, 0)
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+        await asyncio.sleep(0)
+        self.saboteur.maybe()
+        self.commits += 1
+        results = [self._append(one) for one in batch]
+        self.saboteur.maybe()
+        return results
+
+    def _append(self, one: Append) -> Appended | Refusal:
+        stream = self.streams.setdefault(one.stream, [])
+        if len(stream) != one.expected_seq:
+            return Refusal(one.stream, "conflict", actual_seq=len(stream))
+        for event in one.events:
+            at = max(one.at, stream[-1].at if stream else 0)
+            stream.append(Recorded(len(stream) + 1, at, one.actor, event))
+        head = leaf_hash(one.stream, len(stream), self.heads.get(one.stream, GENESIS))
+        self.heads[one.stream] = head
+        for row in one.rows:
+            self._write(row)
+        return Appended(one.stream, len(stream), head, self.commits)
+
+    def _write(self, row: Row) -> None:
+        if isinstance(row, RunRow):
+            self.run_rows[row.id] = row
+        elif isinstance(row, TaskRow):
+            self.task_rows[row.run, row.key] = row
+        else:
+            self.flow_rows[row.namespace, row.name] = row
+
+    def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
+        yield from self.streams.get(stream, [])[max(after, 0) :]
+
+    def head(self, stream: bytes) -> tuple[int, bytes]:
+        return len(self.streams.get(stream, [])), self.heads.get(stream, GENESIS)
+
+    def open_runs(self) -> list[bytes]:
+        return sorted(row.id for row in self.run_rows.values() if row.status in OPEN)
+
+    def run(self, run_id: bytes) -> RunRow | None:
+        return self.run_rows.get(run_id)
+
+    def runs(self, query: RunQuery) -> list[RunRow]:
+        return sorted(self.run_rows.values(), key=lambda row: row.id, reverse=True)[: query.limit]
+
+    def tasks(self, run_id: bytes) -> list[TaskRow]:
+        return [row for (run, _), row in self.task_rows.items() if run == run_id]
+
+    def flow(self, namespace: str, name: str) -> FlowRow | None:
+        return self.flow_rows.get((namespace, name))
+
+    def flows(self, namespace: str) -> list[FlowRow]:
+        return [row for (held, _), row in self.flow_rows.items() if held == namespace]
+
+    def home_salt(self) -> bytes:
+        return b"salt" * 4
+
+
+class Script(msgspec.Struct, frozen=True):
+    """How an attempt behaves: how long it runs, how it exits, whether it dies with the machine."""
+
+    seconds: float = 1.0
+    exit_code: int = 0
+    values: dict[str, object] = {}
+    ignores_term: bool = False
+    lost: bool = False
+
+
+class Process:
+    """An attempt that was really started."""
+
+    def __init__(self, attempt: Attempt, script: Script, now: int) -> None:
+        self.attempt = attempt
+        self.script = script
+        self.started_at = now
+        self.ends_at = now + int(script.seconds * 1_000_000)
+        self.stopped = False
+        self.released = False
+
+
+class FakeExecutor:
+    """Attempts that live in the world. The engine's part dies with it; the processes do not."""
+
+    def __init__(self, clock: VirtualClock, script_of: Callable[[Attempt], Script]) -> None:
+        self.clock = clock
+        self.script_of = script_of
+        self.processes: dict[str, Process] = {}
+        self.spawned: list[tuple[str, int]] = []
+        self.receipts: Callable[[Attempt], bool] = lambda attempt: True
+        self.saboteur = Saboteur(0, 0)
+        self._notify: Callable[[Observation], None] = lambda observation: None
+        self._told: set[str] = set()
+        self._latest: dict[tuple[str, str], Process] = {}
+
+    def observe(self, notify: Callable[[Observation], None]) -> None:
+        self._notify = notify
+        self._told.clear()
+
+    async def start(self, attempt: Attempt) -> None:
+        self.saboteur.maybe()
+        if attempt.id not in self.processes:
+            earlier = self._latest.get((attempt.run, attempt.key))
+            assert earlier is None or self._over(earlier), f"I2: two live attempts of {attempt.key}"
+            process = Process(attempt, self.script_of(attempt), self.clock.now())
+            self.processes[attempt.id] = self._latest[attempt.run, attempt.key] = process
+            self.spawned.append((attempt.key, attempt.number))
+        self.saboteur.maybe()
+        self.tell()
+
+    async def find(self, attempt: Attempt) -> bool:
+        self.saboteur.maybe()
+        return attempt.id in self.processes
+
+    async def stop(self, attempt_id: str, grace_ms: int) -> None:
+        self.saboteur.maybe()
+        process = self.processes.get(attempt_id)
+        if process is None or self._over(process) or process.stopped:
+            return
+        process.stopped = True
+        delay = grace_ms * 1000 if process.script.ignores_term else 0
+        process.ends_at = min(process.ends_at, self.clock.now() + delay)
+
+    async def collect(self, attempt_id: str) -> Outcome:
+        self.saboteur.maybe()
+        process = self.processes[attempt_id]
+        assert self._over(process), "I3: collected before the end"
+        script = process.script
+        if script.lost:
+            return Outcome(attempt=attempt_id, lost=True)
+        killed = process.stopped
+        return Outcome(
+            attempt=attempt_id,
+            exit_code=None if killed else script.exit_code,
+            signal=15 if killed else None,
+            stopped=killed,
+            values={} if killed or script.exit_code else dict(script.values),
+            started_at=process.started_at,
+            exited_at=process.ends_at,
+        )
+
+    async def release(self, attempt_id: str, *, keep: bool) -> None:
+        self.saboteur.maybe()
+        process = self.processes[attempt_id]
+        assert self.receipts(process.attempt), f"I5: {process.attempt.key} released before its receipt"
+        process.released = True
+
+    def next_end(self) -> int | None:
+        """Return when the next attempt ends."""
+        ends = [p.ends_at for p in self.processes.values() if p.attempt.id not in self._told]
+        return min(ends, default=None)
+
+    def tell(self) -> None:
+        """Report every end that time has reached."""
+        for process in list(self.processes.values()):
+            if self._over(process) and process.attempt.id not in self._told and not process.released:
+                self._told.add(process.attempt.id)
+                self._notify(Ended(process.attempt.id))
+            elif process.released:
+                self._told.add(process.attempt.id)
+
+    def _over(self, process: Process) -> bool:
+        return self.clock.now() >= process.ends_at
+
+
+def receipt_in(store: MemoryStore) -> Callable[[Attempt], bool]:
+    """Return a check that an attempt's `task.ended` is in the log."""
+
+    def holds(attempt: Attempt) -> bool:
+        return any(
+            isinstance(record.event, ev.TaskEnded)
+            and (record.event.key, record.event.attempt) == (attempt.key, attempt.number)
+            for stream in store.streams.values()
+            for record in stream
+        )
+
+    return holds
