@@ -34,6 +34,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     inherit: tuple[str, ...] = ()
     code: dict[str, File] = {}
+    executables: frozenset[str] = frozenset()
     staged: dict[str, Json] = {}
     files: tuple[str, ...] = ()
     trees: tuple[str, ...] = ()

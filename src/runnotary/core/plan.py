@@ -268,8 +268,9 @@ def _start_queued(run: Run, turn: Turn, room: Room, now: int) -> None:
     created = run.created
     assert created is not None
     slots = room.slots
-    if created.max_concurrency:
-        slots = min(slots, created.max_concurrency - len(run.open))
+    limit = created.max_concurrency or run.flow.max_concurrency
+    if limit:
+        slots = min(slots, limit - len(run.open))
     skips = Skips(run)
     for key, ready_at in run.queued.items():
         if turn.started >= slots:
@@ -342,6 +343,7 @@ def attempt_of(run: Run, started: ev.TaskStarted) -> Attempt:
         secrets=step.secrets,
         inherit=step.inherit,
         code=run.flow.code,
+        executables=run.flow.executables,
         staged=started.staged,
         files=step.files,
         trees=step.trees,

@@ -1,0 +1,1 @@
+"""Front doors of our own: they know words, not storage."""

@@ -1,0 +1,1 @@
+"""The composition root: the only room that names concrete parts and connects them."""

@@ -1,0 +1,140 @@
+"""One home and the parts over it: a reader for questions, an engine for work.
+
+A home has at most one engine; the lock is a `flock` on `<home>/lock`, so it frees itself however the engine
+dies. The socket of a live engine is named by the file `<home>/engine` and lies in the same private runtime
+directory as the keeper's. Reading needs neither.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runnotary.app.system import SystemChance, SystemClock
+from runnotary.config import Settings
+from runnotary.core import definition
+from runnotary.core.errors import HomeLocked, RunNotFound
+from runnotary.core.flow import Flow
+from runnotary.engine.loop import Engine
+from runnotary.engine.reader import Reader
+from runnotary.engine.service import Service
+from runnotary.executors.process import rendezvous
+from runnotary.executors.process.executor import ProcessExecutor, ProcessSettings
+from runnotary.executors.secrets import Secrets
+from runnotary.ports import Blobs
+from runnotary.store.log import SqliteStore
+
+FLOWS_HELD: Final = 256
+
+
+class Flows:
+    """Definitions by digest, compiled; the most recent ones stay in memory."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs: Final = blobs
+        self._compiled = lru_cache(FLOWS_HELD)(self._compile)
+
+    def __call__(self, digest: str) -> Flow:
+        return self._compiled(digest)
+
+    def _compile(self, digest: str) -> Flow:
+        return definition.compile(msgspec.json.decode(self._blobs.get(digest)))
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Reader]:
+    """Open the home for questions.
+
+    Raises:
+        RunNotFound: nothing was ever recorded there.
+    """
+    if not (settings.home / "runnotary.db").exists():
+        raise RunNotFound(f"nothing is recorded in {settings.home}", hint="start a flow: runnotary start FILE")
+    store = SqliteStore.open_read_only(settings.home)
+    try:
+        yield Reader(store, store.blobs, Flows(store.blobs))
+    finally:
+        store.close()
+
+
+class Embedded:
+    """An engine in this process, holding its home's lock from `open` to `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the lock and connect the parts; the event loop must be running.
+
+        Raises:
+            HomeLocked: another engine holds the home.
+        """
+        self.settings: Final = settings
+        self._lock = _locked(settings.home)
+        clock, chance = SystemClock(), SystemChance()
+        self.store: Final = SqliteStore.open(
+            settings.home, clock=clock, chance=chance, durability=settings.durability
+        )
+        self.blobs: Final = self.store.blobs
+        flows = Flows(self.blobs)
+        self.executor: Final = ProcessExecutor(
+            settings.home,
+            self.blobs,
+            Secrets(command=settings.secret_command.split()),
+            settings=ProcessSettings(log_limit=settings.log_limit),
+        )
+        self.engine: Final = Engine(
+            store=self.store,
+            blobs=self.blobs,
+            executor=self.executor,
+            clock=clock,
+            chance=chance,
+            flow_of=flows,
+            slots=settings.slots,
+        )
+        self.service: Final = Service(
+            self.engine,
+            store=self.store,
+            blobs=self.blobs,
+            clock=clock,
+            chance=chance,
+            flow_of=flows,
+            durability=settings.durability,
+        )
+        self.reader: Final = Reader(self.store, self.blobs, flows)
+
+    async def close(self) -> None:
+        """Let go of the home; attempts that run live on under the keeper."""
+        await self.engine.close()
+        await self.executor.close()
+        self.store.close()
+        os.close(self._lock)
+
+
+def _locked(home: Path) -> int:
+    home.mkdir(parents=True, exist_ok=True)
+    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise HomeLocked(f"another engine works in {home}") from None
+    return handle
+
+
+def is_locked(home: Path) -> bool:
+    """Tell whether an engine works in the home now."""
+    try:
+        os.close(_locked(home)) if home.is_dir() else None
+    except HomeLocked:
+        return True
+    return False
+
+
+def engine_socket(home: Path) -> Path:
+    """Return where the engine of a home listens, in a private directory that is made and checked."""
+    return Path(rendezvous.socket_of(str(home), os.environ)).parent / "engine.sock"

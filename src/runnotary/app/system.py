@@ -1,0 +1,46 @@
+"""Time and chance of this machine, as the ports ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import time
+from collections.abc import Callable
+
+from runnotary.core.events import By
+
+
+class SystemClock:
+    """The clock of this machine; the alarm rings in the running event loop."""
+
+    def __init__(self) -> None:
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def alarm(self, at: int | None, ring: Callable[[], None]) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if at is not None:
+            delay = max(0, at - self.now()) / 1_000_000
+            # A loop rounds a delay down to its own resolution; the millisecond keeps `ring` from early.
+            self._alarm = asyncio.get_running_loop().call_later(delay + 0.001, ring)
+
+
+class SystemChance:
+    """The randomness of this machine."""
+
+    def token(self, size: int) -> bytes:
+        return os.urandom(size)
+
+
+def operating_user() -> By:
+    """Return who runs this process, by the operating system's word."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return By(f"user:{name}", "os-user")
