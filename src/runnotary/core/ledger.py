@@ -1,0 +1,72 @@
+"""A namespace's ledger, folded: what each flow's name means now.
+
+Rules of this file:
+
+1. Pure, like `core/fold.py`: the events decide, nothing else. `verify` folds a ledger again and compares.
+2. A name whose definition did not change has no new version, even if its title did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from runnotary.core.chain import Recorded
+from runnotary.core.events import DefinitionChanged, EngineNoted, StreamErased
+from runnotary.core.rows import FlowRow
+
+HOME: Final = "home"
+"""Kind of the first event of `ledger/default`; its data holds the salt of the home's actor ids."""
+
+
+class Ledger:
+    """The working state of one namespace's ledger; private to whoever folds it."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace: Final = namespace
+        self.seq = 0
+        self.at = 0
+        self.salt = b""
+        self.flows: dict[str, FlowRow] = {}
+        self.erased: list[StreamErased] = []
+
+
+def changed(before: FlowRow | None, event: DefinitionChanged, at: int) -> FlowRow:
+    """Return the row of a flow after its definition changed."""
+    new = before is None or before.definition != event.definition
+    return FlowRow(
+        namespace=event.namespace,
+        name=event.flow,
+        id=event.flow_id,
+        definition=event.definition,
+        version=event.version,
+        title=event.title,
+        description=event.description,
+        versions=(before.versions if before else 0) + new,
+        changed_at=at,
+    )
+
+
+def fold(ledger: Ledger, record: Recorded) -> None:
+    """Apply one event of the ledger's stream."""
+    event = record.event
+    ledger.seq, ledger.at = record.seq, record.at
+    if isinstance(event, DefinitionChanged):
+        if event.namespace != ledger.namespace:
+            raise ValueError(f"a definition of {event.namespace!r} in the ledger of {ledger.namespace!r}")
+        ledger.flows[event.flow] = changed(ledger.flows.get(event.flow), event, record.at)
+    elif isinstance(event, StreamErased):
+        ledger.erased.append(event)
+    elif isinstance(event, EngineNoted):
+        if event.kind == HOME and ledger.seq == 1:
+            ledger.salt = bytes.fromhex(event.data["salt"])
+    else:
+        raise ValueError(f"{type(event).__name__} has no place in a ledger")
+
+
+def replay(namespace: str, recorded: Iterable[Recorded]) -> Ledger:
+    """Fold a ledger's whole stream."""
+    ledger = Ledger(namespace)
+    for record in recorded:
+        fold(ledger, record)
+    return ledger

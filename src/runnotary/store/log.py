@@ -1,0 +1,206 @@
+"""The store of a home: the port `Store` on SQLite.
+
+    append  →  writer.py      one thread, sealing and group commit
+    read    →  here           the streams, as they were written
+    lists   →  projections.py the read tables
+    bytes   →  blobs.py
+
+Rules of this file:
+
+1. Reading never waits for writing: every thread reads through a connection of its own.
+2. A stream is read in pieces. No read stays open between them, so a slow reader never keeps the write-ahead
+   log from being reset.
+3. A home opened for reading is not touched: no schema, no folder, no lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from runnotary.core import chain
+from runnotary.core.chain import Recorded
+from runnotary.core.errors import Conflict, Damaged
+from runnotary.core.events import EngineNoted
+from runnotary.core.ledger import HOME, Ledger, fold
+from runnotary.core.rows import FlowRow, RunRow, TaskRow
+from runnotary.ports import Append, Appended, Chance, Clock, Refusal, RunQuery
+from runnotary.store import migrate
+from runnotary.store.blobs import LocalBlobs
+from runnotary.store.projections import list_runs
+from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
+from runnotary.store.statements import SQL
+from runnotary.store.writer import SmallBlobs, Writer
+
+_PIECE: Final = 512
+_SALT_SIZE: Final = 32
+HOME_LEDGER: Final = chain.ledger_stream("default")
+
+
+class SqliteStore:
+    """One home: its log, its read tables, and in `blobs` its bytes."""
+
+    def __init__(self, home: Path, writer: Writer | None, arriving: SmallBlobs | None) -> None:
+        self.home: Final = home
+        self._writer = writer
+        self._here = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self.blobs: Final = LocalBlobs(home, self._reader, arriving)
+
+    @classmethod
+    def open(
+        cls, home: Path, *, clock: Clock, chance: Chance, durability: Durability = "full"
+    ) -> SqliteStore:
+        """Open a home for writing; make it if it is new. At most one per home: the caller holds its lock.
+
+        Raises:
+            HomeVersion: a newer release, or another program, wrote what is there.
+            Damaged: what is there is not a database any more.
+        """
+        home.mkdir(parents=True, exist_ok=True)
+        with whole(home):
+            connection = connect_writer(home, durability)
+            try:
+                migrate.prepare(connection, lambda new: _found(new, clock.now(), chance))
+            except BaseException:
+                connection.close()
+                raise
+        arriving = SmallBlobs()
+        store = cls(home, Writer(connection, chance, arriving), arriving)
+        store.blobs.prepare()
+        assert store._writer is not None
+        store._writer.start()
+        return store
+
+    @classmethod
+    def open_read_only(cls, home: Path) -> SqliteStore:
+        """Open a home for reading, whether or not an engine writes to it now.
+
+        Raises:
+            FileMissing: there is no record here.
+            HomeVersion: its schema is not this release's.
+            Damaged: what is there is not a database any more.
+        """
+        store = cls(home, None, None)
+        try:
+            with whole(home):
+                migrate.require_current(store._reader())
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Write what is queued and let go of the home."""
+        # Readers first: only a connection that may write can clear the write-ahead log away as the last one.
+        for connection in self._readers:
+            connection.close()
+        self._readers.clear()
+        if self._writer is not None:
+            self._writer.close()
+
+    # --- the log -----------------------------------------------------------------------------------
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+        """Write the batch in one commit, shared with whoever asks meanwhile; durable on return.
+
+        Raises:
+            Conflict: the home is open for reading only.
+        """
+        if self._writer is None:
+            raise Conflict("this home is open for reading only")
+        return await self._writer.ask(batch) if batch else []
+
+    def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
+        """Read a stream in order, from `after` + 1 on.
+
+        Raises:
+            Damaged: a body is gone, or is not what its envelope says.
+        """
+        connection = self._reader()
+        while True:
+            piece = connection.execute(SQL["read_stream"], (stream, after, _PIECE)).fetchall()
+            for seq, envelope, body in piece:
+                yield _opened(stream, seq, envelope, body)
+            if len(piece) < _PIECE:
+                return
+            after = piece[-1][0]
+
+    def head(self, stream: bytes) -> tuple[int, bytes]:
+        """Return length and head of a stream; (0, 32 zero bytes) if it does not exist."""
+        row = self._reader().execute(SQL["head"], (stream,)).fetchone()
+        return (0, chain.GENESIS) if row is None else (row[0], row[1])
+
+    def ledger(self, namespace: str) -> Ledger:
+        """Return a namespace's ledger, folded."""
+        ledger = Ledger(namespace)
+        for record in self.read(chain.ledger_stream(namespace)):
+            fold(ledger, record)
+        return ledger
+
+    def home_salt(self) -> bytes:
+        """Return the salt of this home's actor ids.
+
+        Raises:
+            Damaged: the home's first ledger event is not there.
+        """
+        for record in self.read(HOME_LEDGER):
+            if isinstance(record.event, EngineNoted) and record.event.kind == HOME:
+                return bytes.fromhex(record.event.data["salt"])
+            break
+        raise Damaged(["ledger/default #1: the event that founds the home is missing"])
+
+    # --- the read tables ---------------------------------------------------------------------------
+
+    def open_runs(self) -> list[bytes]:
+        """Return the ids of runs that are not over, oldest first."""
+        return [row[0] for row in self._reader().execute(SQL["open_runs"])]
+
+    def run(self, run_id: bytes) -> RunRow | None:
+        row = self._reader().execute(SQL["run"], (run_id,)).fetchone()
+        return None if row is None else RunRow(*row)
+
+    def runs(self, query: RunQuery) -> list[RunRow]:
+        """Return one page of runs, newest first."""
+        return list_runs(self._reader(), query)
+
+    def tasks(self, run_id: bytes) -> list[TaskRow]:
+        """Return a run's tasks, by step and visit."""
+        return [TaskRow(*row) for row in self._reader().execute(SQL["tasks"], (run_id,))]
+
+    def flow(self, namespace: str, name: str) -> FlowRow | None:
+        row = self._reader().execute(SQL["flow"], (namespace, name)).fetchone()
+        return None if row is None else FlowRow(*row)
+
+    def flows(self, namespace: str) -> list[FlowRow]:
+        """Return a namespace's flows, by name."""
+        return [FlowRow(*row) for row in self._reader().execute(SQL["flows"], (namespace,))]
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._here, "connection", None)
+        if connection is None:
+            connection = connect_reader(self.home)
+            self._here.connection = connection
+            self._readers.append(connection)
+        return connection
+
+
+def _opened(stream: bytes, seq: int, envelope: bytes, body: bytes | None) -> Recorded:
+    if body is None:
+        raise Damaged([f"{chain.stream_name(stream)} #{seq}: the body was erased"])
+    try:
+        return chain.opened(seq, envelope, body)
+    except ValueError as wrong:
+        raise Damaged([f"{chain.stream_name(stream)} #{seq}: {wrong}"]) from None
+
+
+def _found(connection: sqlite3.Connection, now: int, chance: Chance) -> None:
+    """Write what a home begins with: the salt of its actor ids, as the first event of its ledger."""
+    event = EngineNoted(kind=HOME, data={"salt": chance.token(_SALT_SIZE).hex()})
+    nonce = chance.token(chain.NONCE_SIZE)
+    sealed = chain.seal(HOME_LEDGER, 1, chain.GENESIS, now, chain.ENGINE_ACTOR, event, nonce)
+    connection.execute(SQL["append_event"], (HOME_LEDGER, 1, sealed.envelope, sealed.body))
+    connection.execute(SQL["append_log"], (1, HOME_LEDGER, 1, 1, sealed.hash))

@@ -1,0 +1,98 @@
+"""The schema of a home: made at the first opening, moved forward at a later one, never back.
+
+Rules of this file:
+
+1. `user_version` is the number of migrations that the database has seen. The first opening runs the whole
+   schema at once; the result is the same as running every migration, and a test holds that.
+2. Making or moving a schema is one transaction, together with the first event of a new home: after a crash
+   there is the old home or the new one, nothing between.
+3. A home of a newer release is refused, untouched. Reading does not migrate.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from runnotary.core.errors import HomeVersion
+from runnotary.store import statements
+from runnotary.store.statements import SQL
+
+APPLICATION: Final = 0x52_4E_54_59
+"""`application_id` in the file's header: "RNTY"."""
+
+
+def prepare(
+    connection: sqlite3.Connection,
+    founding: Callable[[sqlite3.Connection], None],
+    migrations: list[str] | None = None,
+) -> None:
+    """Bring the database to this release's schema; `founding` writes what a new home begins with.
+
+    Raises:
+        HomeVersion: a newer release, or another program, wrote this database.
+    """
+    steps = statements.migrations() if migrations is None else migrations
+    connection.execute(SQL["begin"])
+    try:
+        version = _version(connection)
+        _refuse_newer(version, len(steps))
+        if version == 0:
+            _refuse_foreign(connection)
+            _run(connection, statements.schema() if migrations is None else "".join(steps))
+            founding(connection)
+        else:
+            for step in steps[version:]:
+                _run(connection, step)
+        if version != len(steps):
+            connection.execute(f"PRAGMA user_version = {len(steps)}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(SQL["commit"])
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute(SQL["rollback"])
+        raise
+
+
+def require_current(connection: sqlite3.Connection) -> None:
+    """Refuse to read a home of another release.
+
+    Raises:
+        HomeVersion: the schema is newer or older than this release's.
+    """
+    version, known = _version(connection), len(statements.migrations())
+    _refuse_newer(version, known)
+    if version < known:
+        raise HomeVersion(
+            f"this home has schema {version}, this release reads {known}",
+            hint="start a flow in it, or run `runnotary up`, to bring it forward",
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _refuse_newer(version: int, known: int) -> None:
+    if version > known:
+        raise HomeVersion(
+            f"this home has schema {version}, this release knows {known}",
+            hint="use the release that wrote it, or a newer one",
+        )
+
+
+def _refuse_foreign(connection: sqlite3.Connection) -> None:
+    if connection.execute(SQL["schema"]).fetchone() is not None:
+        raise HomeVersion("the database holds tables of another program", hint="name another home")
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    # Not executescript: it would commit the transaction that this runs in.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""

@@ -1,0 +1,62 @@
+"""What a verification found: counts of what was checked, findings, and what no check could prove."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+FINDINGS_MAX: Final = 1_000
+
+
+class Finding(msgspec.Struct, frozen=True, order=True):
+    """One thing that does not hold. `where` names it: a stream and seq, a row and column, a digest."""
+
+    code: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a verification. `more` counts the findings beyond those listed."""
+
+    checked: dict[str, int]
+    findings: tuple[Finding, ...]
+    more: int
+    not_proven: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+
+class Notebook:
+    """Where the checks write down what they see."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.findings: list[Finding] = []
+        self.more = 0
+
+    def found(self, code: str, where: str, message: str) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(Finding(code, where, message))
+        else:
+            self.more += 1
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Turn SQLite's own complaint about a damaged file into a finding; the next check goes on."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            self.found("database", what, f"cannot be read: {error}")

@@ -1,0 +1,124 @@
+-- Every statement of the store, by name. Parameters stand in the order of the columns.
+
+-- name: begin
+BEGIN IMMEDIATE;
+
+-- name: begin_read
+BEGIN;
+
+-- name: commit
+COMMIT;
+
+-- name: rollback
+ROLLBACK;
+
+-- === appending =========================================================================================
+
+-- name: append_event
+INSERT INTO events (stream, seq, envelope, body) VALUES (?, ?, ?, ?);
+
+-- name: append_log
+INSERT INTO log (pos, stream, from_seq, seq, head) VALUES (?, ?, ?, ?, ?);
+
+-- name: last_pos
+SELECT coalesce(max(pos), 0) FROM log;
+
+-- name: head
+SELECT log.seq, log.head, events.envelope
+FROM log JOIN events ON events.stream = log.stream AND events.seq = log.seq
+WHERE log.stream = ?
+ORDER BY log.seq DESC LIMIT 1;
+
+-- name: put_blob
+INSERT INTO blobs (digest, data) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;
+
+-- Rows are replaced whole: whatever an update left out could differ from the events unseen.
+-- name: put_run
+INSERT OR REPLACE INTO runs (
+    id, namespace, flow, flow_id, definition, kind, status, reason, trigger, created_by, owner, label, tags,
+    labels, monitors, managers, parent, root, created_at, started_at, ended_at, cancel_requested_at, progress,
+    error, counts, seq
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: put_task
+INSERT OR REPLACE INTO tasks (
+    run, key, step, visit, status, reason, executor, attempts, exit_code, signal, started_at, ended_at,
+    progress, error
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: put_flow
+INSERT OR REPLACE INTO flows (namespace, name, id, definition, version, title, description, versions, changed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- === reading ===========================================================================================
+
+-- name: read_stream
+SELECT seq, envelope, body FROM events WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: open_runs
+SELECT id FROM runs INDEXED BY runs_open WHERE ended_at IS NULL ORDER BY id;
+
+-- name: run
+SELECT * FROM runs WHERE id = ?;
+
+-- name: runs
+SELECT * FROM runs WHERE id BETWEEN ? AND ?;
+
+-- name: newest_runs
+ORDER BY id DESC LIMIT ?;
+
+-- name: tasks
+SELECT * FROM tasks WHERE run = ? ORDER BY step, visit;
+
+-- name: flow
+SELECT * FROM flows WHERE namespace = ? AND name = ?;
+
+-- name: flows
+SELECT * FROM flows WHERE namespace = ? ORDER BY name;
+
+-- name: blob
+SELECT data FROM blobs WHERE digest = ?;
+
+-- name: blob_size
+SELECT length(data) FROM blobs WHERE digest = ?;
+
+-- === verifying: cursors in the order of the keys, so that they can be walked side by side ================
+
+-- name: all_events
+SELECT stream, seq, envelope, body FROM events ORDER BY stream, seq;
+
+-- name: all_log
+SELECT stream, from_seq, seq, head, pos FROM log ORDER BY stream, seq;
+
+-- name: all_runs
+SELECT * FROM runs ORDER BY id;
+
+-- name: all_tasks
+SELECT * FROM tasks ORDER BY run, key;
+
+-- name: all_flows
+SELECT * FROM flows ORDER BY namespace, name;
+
+-- name: all_blobs
+SELECT digest, data FROM blobs;
+
+-- name: ledger_events
+SELECT stream, seq, envelope, body FROM events WHERE stream >= x'03' AND stream < x'04' ORDER BY stream, seq;
+
+-- name: stream_events
+SELECT stream, seq, envelope, body FROM events WHERE stream = ? ORDER BY seq;
+
+-- name: stream_log
+SELECT stream, from_seq, seq, head, pos FROM log WHERE stream = ? ORDER BY seq;
+
+-- name: run_tasks
+SELECT * FROM tasks WHERE run = ? ORDER BY key;
+
+-- name: positions
+SELECT count(*), coalesce(min(pos), 1), coalesce(max(pos), 0) FROM log NOT INDEXED;
+
+-- name: pos_of
+SELECT pos FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT 1;
+
+-- name: schema
+SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type, name;

@@ -1,0 +1,144 @@
+"""Verification: recompute everything that the record of a home says about itself, and compare.
+
+Rules of this file:
+
+1. It believes nothing that is stored: digests, chains, log rows and read tables are all made again, from the
+   bodies up. Damage of any kind becomes a finding that says where, never a traceback.
+2. It reads one snapshot, beside whoever writes, and changes nothing.
+3. What it cannot prove it says in words. A check that is silent about its limits invites more trust than it
+   has earned.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from runnotary.core import chain, definition
+from runnotary.core.errors import RunNotFound
+from runnotary.core.flow import Flow
+from runnotary.core.ids import to_text
+from runnotary.store import migrate, statements
+from runnotary.store.report import Finding, Notebook, Report
+from runnotary.store.sqlite import connect_reader
+from runnotary.store.statements import SQL
+from runnotary.store.verify_blobs import BlobCheck
+from runnotary.store.verify_streams import Sources, StreamCheck
+
+__all__ = ["Finding", "Report", "verify"]
+
+
+def verify(
+    home: Path,
+    *,
+    run: bytes | None = None,
+    deep: bool = False,
+    flow_of: Callable[[str], Flow] | None = None,
+) -> Report:
+    """Check a whole home, or one run in it. `deep` also reads every blob and looks for each that is named.
+
+    Raises:
+        FileMissing: there is no record here.
+        HomeVersion: another release wrote it.
+        RunNotFound: no event of this run is here.
+    """
+    notes = Notebook()
+    with notes.reading("database"):
+        _verify(home, run, deep, flow_of, notes)
+    return Report(
+        checked=dict(notes.counts),
+        findings=tuple(notes.findings),
+        more=notes.more,
+        not_proven=tuple(_not_proven(notes, deep)),
+    )
+
+
+def _verify(
+    home: Path, run: bytes | None, deep: bool, flow_of: Callable[[str], Flow] | None, notes: Notebook
+) -> None:
+    connection = connect_reader(home)
+    try:
+        migrate.require_current(connection)
+        connection.text_factory = _text
+        connection.execute(SQL["begin_read"])
+        blobs = BlobCheck(home, notes, lambda: connection, deep=deep)
+        streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
+        if run is not None:
+            _one_run(connection, run, streams, notes)
+            return
+        with notes.reading("database structure"):
+            _structure(connection, notes)
+        with notes.reading("log"):
+            _positions(connection, notes)
+        with notes.reading("events, log, runs, tasks"):
+            streams.learn_erasures(connection)
+            streams.walk(Sources(connection, None))
+            streams.compare_flows(connection.execute(SQL["all_flows"]))
+        with notes.reading("blobs"):
+            blobs.small(connection.execute(SQL["all_blobs"]))
+        blobs.files()
+    finally:
+        connection.close()
+
+
+def _one_run(connection: sqlite3.Connection, run: bytes, streams: StreamCheck, notes: Notebook) -> None:
+    with notes.reading("events, log, runs, tasks"):
+        streams.learn_erasures(connection)
+        streams.walk(Sources(connection, run))
+    if not notes.counts["streams"] and not notes.findings:
+        raise RunNotFound(f"no run {to_text(run)} in this home")
+
+
+def _structure(connection: sqlite3.Connection, notes: Notebook) -> None:
+    """Ask SQLite whether its trees hold together, and compare the schema with this release's."""
+    for (line,) in connection.execute("PRAGMA integrity_check(100)"):
+        if line != "ok":
+            notes.found("database", "database structure", line)
+    fresh = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        fresh.executescript(statements.schema())
+        meant = {tuple(row) for row in fresh.execute(SQL["schema"])}
+    finally:
+        fresh.close()
+    stored = {tuple(row) for row in connection.execute(SQL["schema"])}
+    for kind, name, *_ in sorted(meant ^ stored, key=repr):
+        notes.found("schema", f"{kind} {name}", "is not as this release makes it")
+
+
+def _positions(connection: sqlite3.Connection, notes: Notebook) -> None:
+    count, first, last = connection.execute(SQL["positions"]).fetchone()
+    if (first, last) != (1, count):
+        notes.found("log", "log", f"{count} rows stand at the positions {first} to {last}: some are missing")
+    if not count:
+        name = chain.stream_name(chain.ledger_stream("default"))
+        notes.found("log", name, "the event that founds the home is missing")
+
+
+def _compiled(blobs: BlobCheck, digest: str) -> Flow:
+    return definition.compile(msgspec.json.decode(blobs.blobs.get(digest)))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _not_proven(notes: Notebook, deep: bool) -> list[str]:
+    counts = notes.counts
+    said = [
+        "no checkpoint has been made: a tail that was removed, the order of commits in different streams,"
+        " or a home rewritten as a whole cannot be told from the original",
+        "times are those of this host's clock, and names those its operating system gave",
+    ]
+    unread = counts["blobs"] - counts["blobs_read"]
+    if not deep:
+        said.append(
+            f"{unread} blobs in files were not read, nor was it looked whether all that are named are here"
+        )
+    if counts["erased"]:
+        said.append(f"{counts['erased']} bodies were erased: what they said is gone")
+    if counts["unfolded"]:
+        said.append(f"the rows of {counts['unfolded']} runs were not made again, for want of whole events")
+    return said

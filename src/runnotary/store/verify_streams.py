@@ -1,0 +1,334 @@
+"""Checking the log: every event, every chain, every log row, every row made from them.
+
+Rules of this file:
+
+1. One walk, side by side, over events, log, runs and tasks in the order of their keys. Nothing is kept but
+   the stream at hand, so a store of any size takes the memory of its largest run.
+2. A stream with a finding is still checked to its end, but not folded: what follows from damaged facts says
+   nothing. Its rows are then not compared, and that is counted.
+3. Types count: TEXT where a BLOB belongs is damage even if the letters are right.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import chain, documents
+from runnotary.core.chain import Recorded
+from runnotary.core.events import StreamErased, UnknownEvent
+from runnotary.core.flow import Flow
+from runnotary.core.fold import replay
+from runnotary.core.ids import to_text
+from runnotary.core.ledger import replay as replay_ledger
+from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
+from runnotary.store.projections import key_of
+from runnotary.store.report import Notebook
+from runnotary.store.statements import SQL
+from runnotary.store.verify_blobs import BlobCheck
+
+Fields = tuple[Any, ...]
+_DIGEST_AT: Final = chain.ENVELOPE_SIZE - 32
+_TABLES: Final = {RunRow: "runs", TaskRow: "tasks", FlowRow: "flows"}
+
+
+class Side:
+    """A second cursor in key order, walked beside the streams: hands out what belongs to a key."""
+
+    def __init__(self, rows: Iterable[Fields], surplus: Callable[[Fields], None]) -> None:
+        self._groups = groupby(rows, itemgetter(0))
+        self._surplus = surplus
+        self._key: Any = None
+        self._group: Iterator[Fields] | None = None
+        self._advance()
+
+    def take(self, wanted: bytes) -> list[Fields]:
+        """Return the rows of this key; those before it belong to nobody."""
+        while self._group is not None:
+            if self._key == wanted:
+                taken = list(self._group)
+                self._advance()
+                return taken
+            if _sortable(self._key) > _sortable(wanted):
+                break
+            self._drop()
+        return []
+
+    def finish(self) -> None:
+        """Report what is left: it belongs to nobody."""
+        while self._group is not None:
+            self._drop()
+
+    def _drop(self) -> None:
+        for row in self._group or ():
+            self._surplus(row)
+        self._advance()
+
+    def _advance(self) -> None:
+        self._key, self._group = next(self._groups, (None, None))
+
+
+class Sources:
+    """The cursors of one walk: of the whole store, or of one run."""
+
+    def __init__(self, connection: sqlite3.Connection, run: bytes | None) -> None:
+        if run is None:
+            self.events: Iterable[Fields] = connection.execute(SQL["all_events"])
+            self.log: Iterable[Fields] = connection.execute(SQL["all_log"])
+            self.runs: Iterable[Fields] = connection.execute(SQL["all_runs"])
+            self.tasks: Iterable[Fields] = connection.execute(SQL["all_tasks"])
+        else:
+            stream = chain.run_stream(run)
+            self.events = connection.execute(SQL["stream_events"], (stream,))
+            self.log = connection.execute(SQL["stream_log"], (stream,))
+            self.runs = connection.execute(SQL["run"], (run,))
+            self.tasks = connection.execute(SQL["run_tasks"], (run,))
+
+
+class StreamCheck:
+    """One walk over the streams."""
+
+    def __init__(self, notes: Notebook, blobs: BlobCheck, flow_of: Callable[[str], Flow]) -> None:
+        self._notes = notes
+        self._blobs = blobs
+        self._flow_of = flow_of
+        self._flows: dict[str, Flow | None] = {}
+        self._expected: dict[tuple[str, str], FlowRow] = {}
+        self._erased: dict[str, list[tuple[int, StreamErased]]] = {}
+        self._sound = True
+
+    def learn_erasures(self, connection: sqlite3.Connection) -> None:
+        """Read from the ledgers which bodies were taken away on purpose, and from which position on."""
+        for stream, seq, envelope, body in connection.execute(SQL["ledger_events"]):
+            try:
+                event = chain.opened(seq, envelope, body).event
+            except (ValueError, TypeError):
+                continue  # The walk reports it.
+            if isinstance(event, StreamErased):
+                row = connection.execute(SQL["pos_of"], (stream, seq)).fetchone()
+                self._erased.setdefault(event.stream, []).append((row[0] if row else 0, event))
+
+    def walk(self, sources: Sources) -> None:
+        """Check every stream of the sources."""
+        log = Side(sources.log, self._log_without_events)
+        runs = Side(sources.runs, lambda row: self._surplus(RunRow, row))
+        tasks = Side(sources.tasks, lambda row: self._surplus(TaskRow, row))
+        for stream, events in groupby(sources.events, itemgetter(0)):
+            self._notes.counts["streams"] += 1
+            if not isinstance(stream, bytes):
+                self._notes.found("type", f"events {stream!r}", "the stream's key is not a blob")
+                continue
+            records = self._records(stream, events, log.take(stream))
+            if stream[:1] == chain.RUN:
+                self._run(stream[1:], records, runs.take(stream[1:]), tasks.take(stream[1:]))
+            elif stream[:1] == chain.LEDGER:
+                self._ledger(stream, records)
+            for _ in records:
+                continue  # Whoever folds may give up; the chain is checked to its end.
+        for side in (log, runs, tasks):
+            side.finish()
+
+    # --- one stream ------------------------------------------------------------------------------
+
+    def _records(self, stream: bytes, events: Iterable[Fields], log: list[Fields]) -> Iterator[Recorded]:
+        """Check a stream's chain and log rows; yield its events as long as nothing is wrong."""
+        self._sound = True
+        name = chain.stream_name(stream)
+        heads = self._log_shape(name, log)
+        prefix = b"".join((chain.DOMAIN, bytes((len(stream) & 0xFF,)), stream))
+        prev, last, last_at, count = chain.GENESIS, 0, 0, 0
+        for _, seq, envelope, body in events:
+            count += 1
+            last += 1
+            if seq != last or envelope.__class__ is not bytes or len(envelope) != chain.ENVELOPE_SIZE:
+                self._unsound("chain", f"{name} #{seq}", f"event {last} is missing or has no envelope")
+                last = seq if isinstance(seq, int) and seq > last else last
+                continue
+            prev = sha256(b"".join((prefix, seq.to_bytes(8, "big"), prev, envelope))).digest()
+            if seq in heads and heads.pop(seq) != prev:
+                self._unsound(
+                    "chain", f"{name} #{seq}", "the chain up to here does not end in the head in `log`"
+                )
+            record = self._opened(name, seq, envelope, body, log)
+            if record is None:
+                continue
+            if record.at < last_at:
+                self._unsound("time", f"{name} #{seq}", "the event is older than the one before it")
+            last_at = record.at
+            self._blobs.vouched(record.event, name, seq)
+            if self._sound:
+                yield record
+        self._notes.counts["events"] += count
+        for seq in sorted(heads):
+            self._unsound("log", f"{name} #{seq}", "`log` names a head where there is no event")
+        covered = log[-1][2] if log else 0
+        if not heads and covered != last:
+            self._unsound("log", name, f"`log` covers {covered} of {last} events")
+
+    def _log_shape(self, name: str, log: list[Fields]) -> dict[int, bytes]:
+        """Check that a stream's log rows follow each other; return the heads to be met."""
+        heads: dict[int, bytes] = {}
+        seq = last_pos = 0
+        for _, from_seq, to_seq, head, pos in log:
+            self._notes.counts["log"] += 1
+            if from_seq != seq + 1 or to_seq < from_seq or pos <= last_pos or not isinstance(head, bytes):
+                self._unsound(
+                    "log", f"{name} log {pos}", f"rows do not follow: {from_seq}–{to_seq} after {seq}"
+                )
+            heads[to_seq] = head
+            seq, last_pos = to_seq, pos
+        return heads
+
+    def _opened(self, name: str, seq: int, envelope: bytes, body: Any, log: list[Fields]) -> Recorded | None:
+        """Check a body against its envelope and decode it."""
+        if body is None:
+            self._missing_body(name, seq, log)
+        elif body.__class__ is not bytes or sha256(body).digest() != envelope[_DIGEST_AT:]:
+            self._unsound("body", f"{name} #{seq}", "the body is not the one its envelope was sealed with")
+        else:
+            try:
+                return chain.opened(seq, envelope, body)
+            except UnknownEvent as wrong:
+                self._unsound("event", f"{name} #{seq}", str(wrong))
+        return None
+
+    def _missing_body(self, name: str, seq: int, log: list[Fields]) -> None:
+        self._sound = False
+        self._notes.counts["erased"] += 1
+        pos = next((row[4] for row in log if row[2] >= seq), 0)
+        for at, event in self._erased.get(name, ()):
+            if at > pos and (not event.seqs or seq in event.seqs):
+                return
+        self._notes.found(
+            "missing_body", f"{name} #{seq}", "the body is gone and no later event says that it was erased"
+        )
+
+    def _unsound(self, code: str, where: str, message: str) -> None:
+        self._sound = False
+        self._notes.found(code, where, message)
+
+    # --- what follows from a stream --------------------------------------------------------------
+
+    def _run(
+        self, run_id: bytes, records: Iterator[Recorded], run: list[Fields], tasks: list[Fields]
+    ) -> None:
+        self._notes.counts["runs"] += 1
+        try:
+            state = replay(run_id, records, self._known_flow)
+            expected = documents.rows(state) if self._sound else ()
+        except _NoFlow:
+            expected = ()
+        except Exception as wrong:  # noqa: BLE001 - facts that no code foresaw are what is looked for here
+            if self._sound:
+                self._notes.found("fold", f"run/{to_text(run_id)}", f"the events do not fold: {wrong!r}")
+            expected = ()
+        # What the fold did not read is still to be checked, and may be the damage.
+        for _ in records:
+            continue
+        if not expected or not self._sound:
+            self._notes.counts["unfolded"] += 1
+            return
+        self._compare(RunRow, expected[:1], run)
+        self._compare(TaskRow, expected[1:], tasks)
+        self._notes.counts["tasks"] += len(tasks)
+
+    def _known_flow(self, definition: str) -> Flow:
+        if definition not in self._flows:
+            try:
+                self._flows[definition] = self._flow_of(definition)
+            except Exception as wrong:  # noqa: BLE001 - whatever a damaged definition does to its reader
+                self._flows[definition] = None
+                self._notes.found("definition", definition, f"cannot be compiled: {wrong}")
+        flow = self._flows[definition]
+        if flow is None:
+            raise _NoFlow
+        self._blobs.code(flow)
+        return flow
+
+    def _ledger(self, stream: bytes, records: Iterator[Recorded]) -> None:
+        name = chain.stream_name(stream)
+        try:
+            ledger = replay_ledger(stream[1:].decode(), records)
+        except (ValueError, KeyError) as wrong:
+            if self._sound:
+                self._notes.found("fold", name, f"the events do not fold: {wrong}")
+            return
+        for row in ledger.flows.values():
+            self._expected[row.namespace, row.name] = row
+
+    def compare_flows(self, rows: Iterable[Fields]) -> None:
+        """Compare the table of flows with what the ledgers say."""
+        stored = list(rows)
+        self._notes.counts["flows"] += len(stored)
+        self._compare(FlowRow, tuple(self._expected.values()), stored)
+
+    def _compare(self, kind: type[Row], expected: Iterable[Row], stored: list[Fields]) -> None:
+        """Compare rows by key, every column and its type."""
+        wanted = {key_of(row): msgspec.structs.astuple(row) for row in expected}
+        if len(stored) == len(wanted):
+            # Nearly always they are the same in the same order; then nothing needs to be looked at closely.
+            ordered = [wanted[key] for key in sorted(wanted)]
+            if ordered == stored and _types(ordered) == _types(stored):
+                return
+        for have in stored:
+            key = key_of(kind(*have))
+            want = wanted.pop(key, None)
+            if want is None:
+                self._surplus(kind, have)
+            elif have != want or not all(map(_same_type, have, want)):
+                self._differs(kind, key, have, want)
+        for key in wanted:
+            self._notes.found("row", f"{_TABLES[kind]} {_shown(key)}", "the row is missing")
+
+    def _differs(self, kind: type[Row], key: Any, have: Fields, want: Fields) -> None:
+        for column, stored, meant in zip(kind.__struct_fields__, have, want, strict=True):
+            if stored != meant or not _same_type(stored, meant):
+                where = f"{_TABLES[kind]} {_shown(key)} {column}"
+                self._notes.found("row", where, f"holds {stored!r}, the events say {meant!r}")
+
+    def _surplus(self, kind: type[Row], row: Fields) -> None:
+        key = key_of(kind(*row))
+        self._notes.found("row", f"{_TABLES[kind]} {_shown(key)}", "no event accounts for this row")
+
+    def _log_without_events(self, row: Fields) -> None:
+        stream, _, seq, head, pos = row
+        self._notes.counts["log"] += 1
+        name = chain.stream_name(stream) if isinstance(stream, bytes) else repr(stream)
+        gone = self._erased.get(name, ())
+        if any(not event.seqs and seq <= event.length for _, event in gone):
+            ends = [event for _, event in gone if event.length == seq]
+            if all(isinstance(head, bytes) and event.head == head.hex() for event in ends):
+                return
+        self._notes.found("log", f"log {pos}", f"{name} has no events, and none says that they were erased")
+
+
+class _NoFlow(Exception):
+    """The definition cannot be used; that is reported once, where it was found."""
+
+
+def _types(rows: list[Fields]) -> list[list[type]]:
+    return [[value.__class__ for value in row] for row in rows]
+
+
+def _same_type(stored: Any, meant: Any) -> bool:
+    return isinstance(meant, stored.__class__)
+
+
+def _sortable(key: Any) -> tuple[int, Any]:
+    """Order keys as SQLite does, text before blobs, so that one of the wrong type cannot stop the walk."""
+    rank = 2 if isinstance(key, bytes) else 1 if isinstance(key, str) else 0
+    return rank, key if rank else (key or 0)
+
+
+def _shown(key: Any) -> str:
+    if isinstance(key, tuple):
+        return " ".join(_shown(part) for part in key)
+    if isinstance(key, bytes):
+        return to_text(key) if len(key) == 16 else key.hex()
+    return str(key)

@@ -1,0 +1,307 @@
+"""The one writer: a thread that seals what is asked for and puts all that waits into one commit.
+
+Rules of this file:
+
+1. A commit holds whatever queued while the last one ran: no timer, no delay. An idle home answers after one
+   commit, a busy one shares each commit among hundreds.
+2. Every stream is checked on its own. One that is not as long as expected comes back `conflict`; the others
+   are written.
+3. If a commit fails, its parts are tried one at a time, and whichever fails alone is refused as `failed`.
+4. Sealing needs the head before it, so it happens here; the bytes are made once and never again.
+5. What is remembered between commits (heads, the last position) is only ever a copy of what is committed,
+   and is dropped whenever something unexpected happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import msgspec
+
+from runnotary.core import chain
+from runnotary.core.events import BODY_MAX
+from runnotary.ports import Append, Appended, Chance, Refusal
+from runnotary.store.projections import Drafts
+from runnotary.store.sqlite import checkpoint
+from runnotary.store.statements import SQL
+
+Result = Appended | Refusal
+_HEADS_MAX: Final = 16_384
+_APPENDS_MAX: Final = 4_096
+_IDLE_S: Final = 1.0
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of a stream: what the next event is chained to."""
+
+    seq: int
+    hash: bytes
+    at: int
+
+
+_EMPTY: Final = Head(0, chain.GENESIS, 0)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A batch and whoever waits for it."""
+
+    batch: Sequence[Append]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[list[Result]]
+
+
+class SmallBlobs:
+    """Bytes on their way into the next commit, readable meanwhile.
+
+    No lock: the dict is only looked up by key, and the queue says in which order keys arrived.
+    """
+
+    __slots__ = ("_order", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[bytes, bytes] = {}
+        self._order: SimpleQueue[bytes] = SimpleQueue()
+
+    def add(self, digest: bytes, data: bytes) -> None:
+        if digest not in self.waiting:
+            self.waiting[digest] = data
+            self._order.put(digest)
+
+    def take(self) -> list[tuple[bytes, bytes]]:
+        taken: dict[bytes, bytes] = {}
+        while True:
+            try:
+                digest = self._order.get_nowait()
+            except Empty:
+                return list(taken.items())
+            data = self.waiting.get(digest)
+            if data is not None:
+                taken[digest] = data
+
+    def give_back(self, taken: list[tuple[bytes, bytes]]) -> None:
+        for digest, _ in taken:
+            self._order.put(digest)
+
+    def settled(self, taken: list[tuple[bytes, bytes]]) -> None:
+        for digest, _ in taken:
+            self.waiting.pop(digest, None)
+
+
+class _Commit:
+    """What one commit will hold."""
+
+    __slots__ = ("events", "heads", "log", "rows", "spans")
+
+    def __init__(self) -> None:
+        self.events: list[tuple[bytes, int, bytes, bytes]] = []
+        self.heads: dict[bytes, Head] = {}
+        self.spans: dict[bytes, tuple[int, int]] = {}
+        self.rows = Drafts()
+        self.log: list[tuple[int, bytes, int, int, bytes]] = []
+
+    def close_log(self) -> None:
+        for stream, (pos, from_seq) in self.spans.items():
+            head = self.heads[stream]
+            self.log.append((pos, stream, from_seq, head.seq, head.hash))
+
+
+class Writer:
+    """Owns the writing connection from `start` to `close`."""
+
+    def __init__(self, connection: sqlite3.Connection, chance: Chance, blobs: SmallBlobs) -> None:
+        self._connection = connection
+        self._chance = chance
+        self._blobs = blobs
+        self._queue: SimpleQueue[Asked | None] = SimpleQueue()
+        self._heads: dict[bytes, Head] = {}
+        self._pos: int | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="runnotary-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask(self, batch: Sequence[Append]) -> asyncio.Future[list[Result]]:
+        """Queue a batch. The future is the running loop's; cancelling it does not take the batch back."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Result]] = loop.create_future()
+        if self._closed:
+            future.set_result([_failed(append, "the store is closed") for append in batch])
+        else:
+            self._queue.put(Asked(batch, loop, future))
+        return future
+
+    def close(self) -> None:
+        """Write what is queued, move the write-ahead log into the database, and end."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    # --- the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            asked, going = self._next()
+            if asked:
+                results = self._settle([append for one in asked for append in one.batch])
+                _wake(asked, results)
+        self._settle([])
+        checkpoint(self._connection)
+        self._connection.close()
+
+    def _next(self) -> tuple[list[Asked], bool]:
+        """Wait for something to do, then take all of it. False: this was the last."""
+        try:
+            one = self._queue.get(timeout=_IDLE_S)
+        except Empty:
+            checkpoint(self._connection)
+            one = self._queue.get()
+        asked: list[Asked] = []
+        count = 0
+        while one is not None:
+            asked.append(one)
+            count += len(one.batch)
+            if count >= _APPENDS_MAX:
+                return asked, True
+            try:
+                one = self._queue.get_nowait()
+            except Empty:
+                return asked, True
+        return asked, False
+
+    def _settle(self, appends: list[Append]) -> list[Result]:
+        """Commit all of it; if that fails, each part on its own."""
+        try:
+            return self._commit(appends, trusting=True)
+        except Exception:  # noqa: BLE001 - the thread must outlive any batch; what is wrong is found below
+            self._forget()
+        return [self._alone(append) for append in appends]
+
+    def _alone(self, append: Append) -> Result:
+        try:
+            return self._commit([append], trusting=False)[0]
+        except Exception as error:  # noqa: BLE001 - as above
+            self._forget()
+            return _failed(append, str(error) or type(error).__name__)
+
+    def _forget(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute(SQL["rollback"])
+        self._heads.clear()
+        self._pos = None
+
+    # --- one commit ------------------------------------------------------------------------------
+
+    def _commit(self, appends: list[Append], *, trusting: bool) -> list[Result]:
+        commit = _Commit()
+        nonces = self._chance.token(chain.NONCE_SIZE * sum(len(append.events) for append in appends))
+        results: list[Result] = []
+        used = 0
+        for append in appends:
+            results.append(self._seal(append, commit, nonces, used, trusting))
+            used += chain.NONCE_SIZE * len(append.events)
+        commit.close_log()
+        blobs = self._blobs.take()
+        if commit.events or blobs:
+            try:
+                self._write(commit, blobs)
+            except BaseException:
+                self._blobs.give_back(blobs)
+                raise
+            self._blobs.settled(blobs)
+            self._remember(commit)
+        return results
+
+    def _write(self, commit: _Commit, blobs: list[tuple[bytes, bytes]]) -> None:
+        connection = self._connection
+        connection.execute(SQL["begin"])
+        if blobs:
+            connection.executemany(SQL["put_blob"], blobs)
+        connection.executemany(SQL["append_event"], commit.events)
+        connection.executemany(SQL["append_log"], commit.log)
+        commit.rows.write(connection)
+        connection.execute(SQL["commit"])
+
+    def _remember(self, commit: _Commit) -> None:
+        for stream, head in commit.heads.items():
+            self._heads.pop(stream, None)
+            self._heads[stream] = head
+        while len(self._heads) > _HEADS_MAX:
+            del self._heads[next(iter(self._heads))]
+        if commit.log:
+            self._pos = commit.log[-1][0]
+
+    def _seal(self, append: Append, commit: _Commit, nonces: bytes, used: int, trusting: bool) -> Result:
+        stream = append.stream
+        head = commit.heads.get(stream) or self._head(append, trusting)
+        if head.seq != append.expected_seq:
+            return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
+        if not append.events:
+            return _failed(append, "nothing to append")
+        sealed: list[tuple[bytes, int, bytes, bytes]] = []
+        seq, prev, at = head.seq, head.hash, max(append.at, head.at)
+        try:
+            for event in append.events:
+                seq += 1
+                nonce = nonces[used : used + chain.NONCE_SIZE]
+                one = chain.seal(stream, seq, prev, at, append.actor, event, nonce)
+                if len(one.body) > BODY_MAX + chain.NONCE_SIZE:
+                    return _failed(append, f"event {seq} has {len(one.body)} bytes, more than {BODY_MAX}")
+                sealed.append((stream, seq, one.envelope, one.body))
+                prev = one.hash
+                used += chain.NONCE_SIZE
+        except Exception as error:  # noqa: BLE001 - whatever cannot be encoded is this stream's own fault
+            return _failed(append, f"event {seq} cannot be written: {error}")
+        pos, _ = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
+        commit.events += sealed
+        commit.heads[stream] = Head(seq, prev, at)
+        commit.rows.add(append.rows)
+        return Appended(stream, seq, prev, pos)
+
+    def _head(self, append: Append, trusting: bool) -> Head:
+        """Return a stream's end. Whoever expects it to be empty is believed at first: the key will tell."""
+        known = self._heads.get(append.stream)
+        if known is not None:
+            return known
+        if trusting and append.expected_seq == 0:
+            return _EMPTY
+        row = self._connection.execute(SQL["head"], (append.stream,)).fetchone()
+        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at)
+
+    def _next_pos(self, drafted: int) -> int:
+        if self._pos is None:
+            self._pos = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+        return self._pos + drafted + 1
+
+
+def _failed(append: Append, message: str) -> Refusal:
+    return Refusal(append.stream, "failed", message)
+
+
+def _wake(asked: list[Asked], results: list[Result]) -> None:
+    """Hand out the results: one call into each loop, however many wait in it."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[list[Result]], list[Result]]]] = {}
+    start = 0
+    for one in asked:
+        end = start + len(one.batch)
+        by_loop.setdefault(one.loop, []).append((one.future, results[start:end]))
+        start = end
+    for loop, answers in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_answer, answers)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more, and what was written stays written.
+            continue
+
+
+def _answer(answers: list[tuple[asyncio.Future[list[Result]], list[Result]]]) -> None:
+    for future, results in answers:
+        if not future.done():
+            future.set_result(results)

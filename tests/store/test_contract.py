@@ -1,0 +1,158 @@
+"""The port `Store`: what every implementation does, the one in memory too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runnotary.core import chain
+from runnotary.core import events as ev
+from runnotary.core.rows import FlowRow, RunRow
+from runnotary.ports import Append, Appended, Refusal, RunQuery, Store
+from tests.simulation.world import MemoryStore
+from tests.store.history import ACTOR, START, Tale, Ticks, open_store, run_id
+
+NOTE = ev.EngineNoted("test")
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    opened = open_store(tmp_path / "home")
+    yield opened
+    opened.close()
+
+
+def note(name: str, expected: int, count: int = 1, at: int = START) -> Append:
+    return Append(chain.ledger_stream(name), expected, (NOTE,) * count, at, ACTOR)
+
+
+def append(store: Store, *batch: Append) -> list[Appended | Refusal]:
+    return asyncio.run(store.append(batch))  # type: ignore[arg-type]
+
+
+def codes(results: list[Appended | Refusal]) -> list[str]:
+    return [result.code if isinstance(result, Refusal) else "ok" for result in results]
+
+
+def test_what_is_appended_is_read_back_in_order(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    assert codes(append(store, tale.turn(tale.created(), tale.started("clean")))) == ["ok"]
+    records = list(store.read(tale.stream))
+    assert [record.seq for record in records] == [1, 2]
+    assert isinstance(records[0].event, ev.RunCreated) and isinstance(records[1].event, ev.TaskStarted)
+    assert records[0].actor == ACTOR
+    assert [record.seq for record in store.read(tale.stream, after=1)] == [2]
+
+
+def test_a_head_is_the_length_and_the_end_of_the_chain(store: Store) -> None:
+    stream = chain.ledger_stream("x")
+    assert store.head(stream) == (0, chain.GENESIS)
+    (result,) = append(store, note("x", 0, 3))
+    assert isinstance(result, Appended)
+    assert store.head(stream) == (3, result.head)
+
+
+def test_only_the_expected_length_is_extended(store: Store) -> None:
+    append(store, note("a", 0, 2))
+    results = append(store, note("a", 1), note("b", 0), note("a", 3))
+    assert codes(results) == ["conflict", "ok", "conflict"]
+    refused = results[0]
+    assert isinstance(refused, Refusal) and refused.actual_seq == 2
+    assert codes(append(store, note("a", 2), note("b", 0))) == ["ok", "conflict"]
+
+
+def test_a_refused_append_leaves_no_trace(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    late = tale.turn(tale.created())
+    wrong = Append(late.stream, 5, late.events, late.at, late.actor, late.rows)
+    assert codes(append(store, wrong)) == ["conflict"]
+    assert store.run(tale.id) is None
+    assert list(store.read(tale.stream)) == []
+
+
+def test_two_appends_to_one_stream_in_one_batch_follow_each_other(store: Store) -> None:
+    results = append(store, note("a", 0, 2), note("a", 2), note("a", 2))
+    assert codes(results) == ["ok", "ok", "conflict"]
+    assert [result.seq for result in results if isinstance(result, Appended)] == [2, 3]
+    assert [record.seq for record in store.read(chain.ledger_stream("a"))] == [1, 2, 3]
+
+
+def test_time_never_runs_backwards_in_a_stream(store: Store) -> None:
+    append(store, note("a", 0, at=START + 50))
+    append(store, note("a", 1, at=START))
+    append(store, note("a", 2, at=START + 60))
+    assert [record.at - START for record in store.read(chain.ledger_stream("a"))] == [50, 50, 60]
+
+
+def test_of_several_rows_for_one_key_the_last_one_stays(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    first, second = tale.turn(tale.created()), tale.turn(tale.started("clean"))
+    assert codes(append(store, first, second)) == ["ok", "ok"]
+    assert store.run(tale.id) == second.rows[0]
+    assert [task.key for task in store.tasks(tale.id)] == ["clean"]
+
+
+def test_open_runs_are_those_that_are_not_over(store: Store) -> None:
+    clock = Ticks()
+    open_one, over = Tale(2, clock), Tale(1, clock)
+    append(store, open_one.turn(open_one.created()), over.turn(over.created()))
+    assert store.open_runs() == [over.id, open_one.id]
+    append(store, over.turn(ev.RunFinished("skipped", "condition")))
+    assert store.open_runs() == [open_one.id]
+
+
+def test_runs_are_listed_newest_first(store: Store) -> None:
+    clock = Ticks()
+    tales = [Tale(number, clock) for number in (2, 1, 3)]
+    append(store, *[tale.turn(tale.created()) for tale in tales])
+    assert [row.id for row in store.runs(RunQuery(limit=2))] == [run_id(3), run_id(2)]
+
+
+def test_a_flow_is_found_by_its_name(store: Store) -> None:
+    row = FlowRow("default", "report", "id", "sha256:0", "1", "", "", 1, START)
+    append(store, Append(chain.ledger_stream("x"), 0, (NOTE,), START, ACTOR, (row,)))
+    assert store.flow("default", "report") == row
+    assert store.flow("other", "report") is None
+    assert store.flows("default") == [row]
+
+
+def test_many_appenders_at_once_each_get_their_own_answer(store: Store) -> None:
+    async def one(number: int) -> list[str]:
+        found = []
+        for expected in range(8):
+            found += codes(await store.append([note(f"s{number}", expected)]))
+        return found
+
+    async def all_of_them() -> list[list[str]]:
+        return await asyncio.gather(*[one(number) for number in range(64)])
+
+    assert asyncio.run(all_of_them()) == [["ok"] * 8] * 64
+    for number in range(64):
+        assert store.head(chain.ledger_stream(f"s{number}"))[0] == 8
+
+
+def test_of_many_that_want_the_same_place_one_gets_it(store: Store) -> None:
+    async def all_of_them() -> list[list[Appended | Refusal]]:
+        return await asyncio.gather(*[store.append([note("one", 0)]) for _ in range(64)])
+
+    found = [codes(results)[0] for results in asyncio.run(all_of_them())]
+    assert sorted(found) == ["conflict"] * 63 + ["ok"]
+
+
+def test_an_empty_batch_is_answered(store: Store) -> None:
+    assert append(store) == []
+
+
+def test_the_rows_are_the_structs(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    turn = tale.turn(tale.created())
+    append(store, turn)
+    assert isinstance(turn.rows[0], RunRow)
+    assert store.run(tale.id) == turn.rows[0]
