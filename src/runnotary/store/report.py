@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from runnotary.core.errors import RunnotaryError
+
 FINDINGS_MAX: Final = 1_000
 
 
@@ -53,10 +55,17 @@ class Notebook:
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Turn SQLite's own complaint about a damaged file into a finding; the next check goes on."""
+        """Turn what a damaged file does to its reader into a finding; the next check goes on.
+
+        Only errors of the product pass, and a database that is merely busy.
+        """
         try:
             yield
+        except RunnotaryError:
+            raise
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
             self.found("database", what, f"cannot be read: {error}")
+        except Exception as error:  # noqa: BLE001 - no damage may end a verification, not one nobody foresaw
+            self.found("unforeseen", what, f"the check could not go on: {error!r}")

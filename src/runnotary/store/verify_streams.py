@@ -167,7 +167,7 @@ class StreamCheck:
         self._notes.counts["events"] += count
         for seq in sorted(heads):
             self._unsound("log", f"{name} #{seq}", "`log` names a head where there is no event")
-        covered = log[-1][2] if log else 0
+        covered = max((row[2] for row in log if isinstance(row[2], int)), default=0)
         if not heads and covered != last:
             self._unsound("log", name, f"`log` covers {covered} of {last} events")
 
@@ -201,7 +201,7 @@ class StreamCheck:
     def _missing_body(self, name: str, seq: int, log: list[Fields]) -> None:
         self._sound = False
         self._notes.counts["erased"] += 1
-        pos = next((row[4] for row in log if row[2] >= seq), 0)
+        pos = max((row[4] for row in log if isinstance(row[1], int) and row[1] <= seq), default=0)
         for at, event in self._erased.get(name, ()):
             if at > pos and (not event.seqs or seq in event.seqs):
                 return

@@ -1,0 +1,205 @@
+"""Blobs: under their own hash or not at all, read-only, and never half there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runnotary.core.errors import BlobNotFound, Damaged, FileMissing
+from runnotary.core.hashing import EMPTY, digest
+from runnotary.store import files
+from runnotary.store.blobs import SMALL
+from runnotary.store.log import SqliteStore
+from tests.store.history import open_store
+
+LARGE = bytes(range(256)) * 64
+SIZES = [0, 1, SMALL - 1, SMALL, SMALL + 1, 3 * files.CHUNK + 7]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = open_store(tmp_path / "home")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bytes_come_back_under_their_digest(store: SqliteStore, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    name = store.blobs.put(data)
+    assert name == digest(data)
+    assert store.blobs.has(name) and store.blobs.size(name) == size
+    assert store.blobs.get(name) == data
+    target = tmp_path / "staged"
+    store.blobs.stage(name, target)
+    assert target.read_bytes() == data
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_is_kept_by_its_content(store: SqliteStore, tmp_path: Path, size: int) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(data := os.urandom(size))
+    name, kept = store.blobs.put_file(source)
+    assert (name, kept) == (digest(data), size)
+    source.write_bytes(b"changed afterwards")
+    assert store.blobs.get(name) == data
+    assert store.blobs.path(name).exists() == (size >= SMALL)
+
+
+def test_the_same_bytes_are_kept_once(store: SqliteStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(LARGE)
+    name = store.blobs.put(LARGE)
+    before = store.blobs.path(name).stat()
+    assert store.blobs.put_file(source) == (name, len(LARGE))
+    assert store.blobs.put(LARGE) == name
+    after = store.blobs.path(name).stat()
+    assert (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns)
+
+
+def test_known_content_is_not_read_again(store: SqliteStore, tmp_path: Path) -> None:
+    name = store.blobs.put(LARGE)
+    same_size = tmp_path / "same-size"
+    same_size.write_bytes(bytes(len(LARGE)))
+    assert store.blobs.put_file(same_size, known=name) == (name, len(LARGE))
+    shorter = tmp_path / "shorter"
+    shorter.write_bytes(LARGE[:-1])
+    assert store.blobs.put_file(shorter, known=name)[0] == digest(LARGE[:-1])
+
+
+def test_what_is_not_a_file_is_refused(store: SqliteStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("missing", "pipe", "link", "missing/inside"):
+        with pytest.raises(FileMissing):
+            store.blobs.put_file(tmp_path / name)
+    with pytest.raises(FileMissing):
+        store.blobs.put_file(tmp_path)
+
+
+def test_what_is_not_here_is_said_so(store: SqliteStore, tmp_path: Path) -> None:
+    name = digest(b"never put")
+    assert not store.blobs.has(name)
+    for attempt in (
+        lambda: store.blobs.get(name),
+        lambda: store.blobs.size(name),
+        lambda: store.blobs.stage(name, tmp_path / "target"),
+    ):
+        with pytest.raises(BlobNotFound):
+            attempt()
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_modes_do_not_depend_on_the_umask(store: SqliteStore, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        name = store.blobs.put(LARGE)
+        store.blobs.stage(name, tmp_path / "data")
+        store.blobs.stage(name, tmp_path / "program", executable=True)
+    finally:
+        os.umask(before)
+    modes = [
+        path.stat().st_mode & 0o777
+        for path in (store.blobs.path(name), tmp_path / "data", tmp_path / "program")
+    ]
+    assert modes == [0o444, 0o444, 0o555]
+
+
+def test_a_staged_file_is_a_file_of_its_own(store: SqliteStore, tmp_path: Path) -> None:
+    name = store.blobs.put(LARGE)
+    for number in range(2):
+        target = tmp_path / f"staged{number}"
+        store.blobs.stage(name, target)
+        target.chmod(0o600)
+        target.write_bytes(b"overwritten by a step")
+        assert store.blobs.get(name) == LARGE
+
+
+def test_nothing_is_staged_over_what_is_there(store: SqliteStore, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    with pytest.raises(FileExistsError):
+        store.blobs.stage(store.blobs.put(b"x"), target)
+    assert target.read_text() == "mine"
+
+
+def test_a_damaged_blob_never_reaches_a_step(store: SqliteStore, tmp_path: Path) -> None:
+    name = store.blobs.put(LARGE)
+    store.blobs.stage(name, tmp_path / "before")
+    path = store.blobs.path(name)
+    path.chmod(0o600)
+    path.write_bytes(LARGE[:-1] + b"!")
+    with pytest.raises(Damaged):
+        store.blobs.get(name)
+    with pytest.raises(Damaged):
+        store.blobs.stage(name, tmp_path / "after")
+    assert not (tmp_path / "after").exists()
+
+
+def test_leftovers_of_a_crash_are_cleared_away(tmp_path: Path) -> None:
+    open_store(tmp_path / "home").close()
+    stray = tmp_path / "home" / "blobs" / "new" / "1-1"
+    stray.write_bytes(b"half")
+    open_store(tmp_path / "home").close()
+    assert not stray.exists()
+
+
+def test_the_empty_blob_has_its_name(store: SqliteStore) -> None:
+    assert store.blobs.put(b"") == EMPTY
+
+
+def test_a_copy_is_whole_where_blocks_cannot_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(errno.EXDEV, "not here")
+
+    source = tmp_path / "source"
+    source.write_bytes(data := os.urandom(3 * files.CHUNK + 1))
+    for number, missing in enumerate(([], ["copy_file_range"])):
+        for name in missing:
+            monkeypatch.setattr(os, name, refuse)
+        target = tmp_path / f"target{number}"
+        with source.open("rb") as reading, target.open("wb") as writing:
+            files.copy(reading.fileno(), writing.fileno())
+        assert target.read_bytes() == data
+
+
+FILLS_THE_DISK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from tests.store.history import open_store
+store = open_store(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+for attempt in (lambda: store.blobs.put(bytes(2_000_000)), lambda: store.blobs.put_file(Path(sys.argv[2]))):
+    try:
+        attempt()
+    except OSError as error:
+        print("refused", error.errno)
+store.blobs.put(bytes(500_000))
+store.close()
+"""
+
+
+def test_a_full_disk_leaves_nothing_half_stored(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(2_000_000))
+    home = tmp_path / "home"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS_THE_DISK, str(home), str(source), str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [f"refused {errno.EFBIG}"] * 2, done.stderr
+    kept = [path for path in (home / "blobs").rglob("*") if path.is_file()]
+    assert [path.stat().st_size for path in kept] == [500_000]

@@ -1,0 +1,123 @@
+"""The schema: made at once or moved step by step, the same in the end; never half, never backwards."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runnotary.core.errors import HomeVersion
+from runnotary.store import migrate, statements
+from runnotary.store.log import SqliteStore
+from runnotary.store.sqlite import database
+from runnotary.store.statements import SQL
+from tests.store.history import open_store
+
+
+def nothing(connection: sqlite3.Connection) -> None:
+    pass
+
+
+def described(connection: sqlite3.Connection) -> list[Any]:
+    """Return the schema as words, without the comments and spaces that differ between the two ways."""
+    rows = connection.execute(SQL["schema"]).fetchall()
+    return [(kind, name, table, " ".join(sql.split())) for kind, name, table, sql in rows]
+
+
+def memory() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
+def test_a_fresh_schema_is_a_migrated_one() -> None:
+    fresh, migrated = memory(), memory()
+    fresh.executescript(statements.schema())
+    for step in statements.migrations():
+        migrated.executescript(step)
+    assert described(fresh) == described(migrated)
+
+
+def test_a_new_home_has_the_version_and_the_mark(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    connection = sqlite3.connect(database(tmp_path))
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(statements.migrations()),)
+    assert connection.execute("PRAGMA application_id").fetchone() == (migrate.APPLICATION,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_salt_of_a_home_stays(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    salt = store.home_salt()
+    store.close()
+    again = open_store(tmp_path)
+    assert again.home_salt() == salt and len(salt) == 32
+    assert again.ledger("default").seq == 1
+    again.close()
+
+
+STEPS = [
+    "CREATE TABLE a (x);",
+    "-- a comment; with a semicolon\nCREATE TABLE b (y TEXT DEFAULT ';');\nINSERT INTO a VALUES (1);",
+    "ALTER TABLE a ADD COLUMN z;",
+]
+
+
+def test_an_older_home_is_moved_forward() -> None:
+    connection = memory()
+    migrate.prepare(connection, nothing, STEPS[:1])
+    migrate.prepare(connection, nothing, STEPS)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert connection.execute("SELECT * FROM a").fetchall() == [(1, None)]
+    migrate.prepare(connection, nothing, STEPS)
+    assert connection.execute("SELECT count(*) FROM a").fetchone() == (1,)
+
+
+def test_a_migration_that_fails_leaves_the_old_home() -> None:
+    connection = memory()
+    migrate.prepare(connection, nothing, STEPS[:1])
+    with pytest.raises(sqlite3.OperationalError):
+        migrate.prepare(connection, nothing, [STEPS[0], "CREATE TABLE c (x);\nCREATE TABLE a (x);"])
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert [row[1] for row in described(connection)] == ["a"]
+
+
+def test_a_founding_that_fails_leaves_nothing() -> None:
+    def fails(connection: sqlite3.Connection) -> None:
+        raise OSError("no more")
+
+    connection = memory()
+    with pytest.raises(OSError, match="no more"):
+        migrate.prepare(connection, fails)
+    assert described(connection) == []
+
+
+@pytest.mark.parametrize("opened", [open_store, SqliteStore.open_read_only])
+def test_a_newer_home_is_refused_untouched(tmp_path: Path, opened: Callable[[Path], SqliteStore]) -> None:
+    open_store(tmp_path).close()
+    connection = sqlite3.connect(database(tmp_path))
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = database(tmp_path).read_bytes()
+    with pytest.raises(HomeVersion, match="schema 99"):
+        opened(tmp_path)
+    assert database(tmp_path).read_bytes() == before
+
+
+def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(database(tmp_path))
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(HomeVersion, match="another program"):
+        open_store(tmp_path)
+
+
+def test_an_old_sqlite_gets_a_schema_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 0))
+    assert "STRICT;" not in statements.schema()
+    memory().executescript(statements.schema())
+    tables = statements.schema().count("CREATE TABLE")
+    monkeypatch.undo()
+    assert statements.schema().count("STRICT;") == tables
