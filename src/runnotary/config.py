@@ -52,7 +52,9 @@ class Settings(msgspec.Struct, frozen=True):
     secret_command: str
 
 
-def load(flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ, cwd: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ, cwd: Path | None = None
+) -> Settings:
     """Resolve every setting.
 
     Raises:
@@ -71,7 +73,9 @@ def load(flags: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ, c
             (setting.variable, environ.get(setting.variable)),
             (FILE, from_file.get(setting.name)),
         )
-        place, value = next(((place, value) for place, value in places if value not in (None, "")), ("", setting.default))
+        place, value = next(
+            ((place, value) for place, value in places if value not in (None, "")), ("", setting.default)
+        )
         values[setting.name] = _checked(setting, place, value)
     values["home"] = Path(values["home"]).absolute() if values["home"] else _nearest(here)
     values["slots"] = values["slots"] or max(8, 4 * (os.cpu_count() or 1))

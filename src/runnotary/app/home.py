@@ -56,7 +56,9 @@ def reading(settings: Settings) -> Iterator[Reader]:
         RunNotFound: nothing was ever recorded there.
     """
     if not (settings.home / "runnotary.db").exists():
-        raise RunNotFound(f"nothing is recorded in {settings.home}", hint="start a flow: runnotary start FILE")
+        raise RunNotFound(
+            f"nothing is recorded in {settings.home}", hint="start a flow: runnotary start FILE"
+        )
     store = SqliteStore.open_read_only(settings.home)
     try:
         yield Reader(store, store.blobs, Flows(store.blobs))

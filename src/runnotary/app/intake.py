@@ -148,14 +148,12 @@ def command_document(command: ExecRequest) -> Json:
     if names:
         document["inputs"] = {name: {"type": "file", "default": path} for name, path in names.items()}
     if command.outputs:
-        document["outputs"] = {
-            path: f"${{{{ steps.command.files['{path}'] }}}}" for path in command.outputs
-        }
+        document["outputs"] = {path: f"${{{{ steps.command.files['{path}'] }}}}" for path in command.outputs}
     return document
 
 
 def _inputs(request: StartRequest, source: Source, blobs: Blobs) -> dict[str, Json]:
-    """Return the inputs as values; files are taken in. Names nobody declared pass on and are refused later."""
+    """Return the inputs as values; files are taken in. Undeclared names pass on and are refused later."""
     cwd = Path(request.cwd)
     found: dict[str, Json] = dict(request.values)
     problems: list[str] = []

@@ -104,6 +104,7 @@ class LocalSession:
             await changed.wait()
             changed.clear()
             yield
+        ended.result()
 
     def drain(self) -> None:
         self.home.engine.drain()

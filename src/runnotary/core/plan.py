@@ -12,6 +12,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -147,29 +148,32 @@ def _finish(run: Run, turn: Turn) -> None:
 def _sweep(run: Run, turn: Turn) -> None:
     """After a cancel, or a failure under `on_failure: stop`: settle what has not started, stop the rest."""
     cancel = run.cancel
-    force = cancel is not None and cancel.force
     unstarted: list[str] = []
-    parked: list[str] = []
-    for name, step in run.flow.steps.items():
-        if step.cleanup and not force:
-            continue
-        for key in _keys(run, name):
-            task = run.tasks.get(key)
-            if task is None or task.state is State.PENDING:
-                unstarted.append(key)
-            elif task.open:
-                if cancel is not None and not task.stopping:
-                    _stop(turn, task, "cancelled", cancel.grace_ms)
-            elif not task.ended and task.group is None:
-                parked.append(key)
+    parked: list[Task] = []
+    for key in _swept(run, force=cancel is not None and cancel.force):
+        task = run.tasks.get(key)
+        if task is None or task.state is State.PENDING:
+            unstarted.append(key)
+        elif task.open:
+            if cancel is not None and not task.stopping:
+                _stop(turn, task, "cancelled", cancel.grace_ms)
+        elif not task.ended and task.group is None:
+            parked.append(task)
     if cancel is not None:
-        turn.events += settled([*unstarted, *parked], State.CANCELLED, Reason.CANCELLED)
+        keys = [*unstarted, *(task.key for task in parked)]
+        turn.events += settled(keys, State.CANCELLED, Reason.CANCELLED)
         return
     turn.events += settled(unstarted, State.SKIPPED, Reason.STOPPED, because=run.failed)
-    for key in parked:
-        task = run.tasks[key]
+    for task in parked:
         if task.retry_at:
-            turn.events += settled([key], State.FAILED, task.reason, error=task.error)
+            turn.events += settled([task.key], State.FAILED, task.reason, error=task.error)
+
+
+def _swept(run: Run, *, force: bool) -> Iterator[str]:
+    """Yield the keys of all steps, the tasks of a `for_each` step before it; `finally` steps by force only."""
+    for name, step in run.flow.steps.items():
+        if force or not step.cleanup:
+            yield from _keys(run, name)
 
 
 def _keys(run: Run, name: str) -> list[str]:
@@ -263,6 +267,7 @@ def _due(run: Run, turn: Turn, step: Step, task: Task, skips: Skips) -> bool:
 
 # --- keys that need a slot -----------------------------------------------------------------------
 
+
 def _start_queued(run: Run, turn: Turn, room: Room, now: int) -> None:
     """Start as many queued keys as there is room for."""
     created = run.created
@@ -296,7 +301,12 @@ def _start(run: Run, turn: Turn, key: str, ready_at: int, skips: Skips, now: int
     staged = {path: scope.evaluate(run, value, task) for path, value in step.stage.items()}
     if step.cleanup:
         environment["RUNNOTARY_STATUS"] = scope.outcome(run)
-    prints = {"step": run.flow.digests.get(step.name, ""), "with": variables, "env": environment, "stage": staged}
+    prints = {
+        "step": run.flow.digests.get(step.name, ""),
+        "with": variables,
+        "env": environment,
+        "stage": staged,
+    }
     inline, large = turn.packed(variables)
     turn.events.append(
         ev.TaskStarted(

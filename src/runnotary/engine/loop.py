@@ -31,9 +31,9 @@ from runnotary.core.plan import Room, Start, Stop, Turn, advance, attempt_of
 from runnotary.core.run import Run
 from runnotary.core.scope import NeedsLoad
 from runnotary.engine.leases import Lease, Leases
+from runnotary.engine.live import Command, Live, answer, by_actor
 from runnotary.engine.timers import Timers
 from runnotary.ports import (
-    Append,
     Blobs,
     Chance,
     Clock,
@@ -46,27 +46,6 @@ from runnotary.ports import (
 )
 
 log = logging.getLogger("runnotary.engine")
-
-
-class Command(msgspec.Struct, frozen=True):
-    """A stimulus somebody waits for, with the opaque id of who gave it."""
-
-    stimulus: Stimulus
-    actor: bytes
-    answer: asyncio.Future[None]
-
-
-class Live:
-    """A run in memory, and what waits for its next turn."""
-
-    def __init__(self, run: Run) -> None:
-        self.run: Final = run
-        self.stream: Final = run_stream(run.id)
-        self.inbox: deque[Stimulus | Command] = deque()
-        self.driving = False
-        self.renew: set[str] = set()
-        self.watchers: list[Callable[[], None]] = []
-        self.done: list[asyncio.Future[None]] = []
 
 
 class Engine:
@@ -186,43 +165,46 @@ class Engine:
     # --- turns -------------------------------------------------------------------------------------
 
     def _poke(self, live: Live) -> None:
+        live.again = True
         if not live.driving:
             live.driving = True
             self._spawn(self._drive(live))
 
     async def _drive(self, live: Live) -> None:
         """Turn until nothing is left to do; what arrives meanwhile is drained by the next turn."""
-        while True:
-            now = max(self._clock.now(), live.run.at)
-            stimuli, live.inbox = live.inbox, deque()
-            decided, answers = self._decided(live, stimuli, now)
-            committed = await self._turn(live, decided, now)
-            for answer in answers:
-                if committed:
-                    answer.set_result(None)
-                else:
-                    answer.set_exception(Conflict("the run changed meanwhile; look again and repeat"))
-            if not live.inbox or live.run.id not in self._live:
-                break
+        answers: list[asyncio.Future[None]] = []
+        try:
+            while live.again and live.run.id in self._live:
+                live.again = False
+                now = max(self._clock.now(), live.run.at)
+                stimuli, live.inbox = live.inbox, deque()
+                answers = [entry.answer for entry in stimuli if isinstance(entry, Command)]
+                committed = await self._turn(live, self._decided(live, stimuli, now), now)
+                answer(answers, None if committed else Conflict("the run changed meanwhile; look again"))
+        except Exception as defect:
+            log.exception("run %s cannot go on", live.run.text)
+            stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
+            self._forget(
+                live, Conflict(f"run {live.run.text} cannot go on here: {defect}"), *answers, *stranded
+            )
+            return
         self._after_turn(live)
 
     def _after_turn(self, live: Live) -> None:
         live.driving = False
         if live.run.finished is not None:
             self._forget(live)
-        elif live.inbox:
+        elif live.again:
             self._poke(live)
 
     def _decided(
         self, live: Live, stimuli: Iterable[Stimulus | Command], now: int
-    ) -> tuple[list[tuple[bytes, ev.Event]], list[asyncio.Future[None]]]:
+    ) -> list[tuple[bytes, ev.Event]]:
         """Turn stimuli into folded facts with their actors; refusals go back at once."""
         decided: list[tuple[bytes, ev.Event]] = []
-        answers: list[asyncio.Future[None]] = []
         for entry in stimuli:
             command = entry if isinstance(entry, Command) else None
-            stimulus = command.stimulus if command else entry
-            assert not isinstance(stimulus, Command)
+            stimulus = entry.stimulus if isinstance(entry, Command) else entry
             chance = int.from_bytes(self._chance.token(2), "big")
             try:
                 facts = decide(live.run, stimulus, now=now, chance=chance)
@@ -234,9 +216,10 @@ class Engine:
             for fact in facts:
                 fold(live.run, fact, now)
                 decided.append((command.actor if command else ENGINE_ACTOR, fact))
-            if command is not None:
-                answers.append(command.answer)
-        return decided, answers
+                if isinstance(fact, ev.TaskEnded):
+                    # The attempt is dead: its slot may be used by what this very turn starts.
+                    self._leases.give_back(attempt_id(live.run.id, fact.key, fact.attempt))
+        return decided
 
     async def _turn(self, live: Live, decided: list[tuple[bytes, ev.Event]], now: int) -> bool:
         """Plan what follows, commit all of it, act. False: the commit was refused, the run was reloaded."""
@@ -246,7 +229,7 @@ class Engine:
             self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
             return True
         expected = live.run.seq - len(events)
-        if not await self._commit(live, events, expected, turn, now):
+        if not await self._commit(live, events, expected, now):
             return False
         self._perform(live, turn)
         self._released(live, (event for _, event in events))
@@ -265,7 +248,8 @@ class Engine:
                     self._lease(live, action.key)
             whole.events += turn.events
             whole.actions += turn.actions
-            whole.blobs += turn.blobs
+            for data in turn.blobs:
+                self._blobs.put(data)
             if not turn.loads:
                 break
             for digest in turn.loads:
@@ -277,12 +261,10 @@ class Engine:
         return msgspec.json.decode(self._blobs.get(digest))
 
     async def _commit(
-        self, live: Live, events: list[tuple[bytes, ev.Event]], expected: int, turn: Turn, now: int
+        self, live: Live, events: list[tuple[bytes, ev.Event]], expected: int, now: int
     ) -> bool:
-        for data in turn.blobs:
-            self._blobs.put(data)
         touched, live.run.touched = live.run.touched, set()
-        batch = _by_actor(live.stream, events, expected, now)
+        batch = by_actor(live.stream, events, expected, now)
         batch[-1] = msgspec.structs.replace(batch[-1], rows=rows(live.run, touched))
         results = await self._store.append(batch)
         refusal = next((result for result in results if isinstance(result, Refusal)), None)
@@ -341,7 +323,6 @@ class Engine:
         for event in events:
             if isinstance(event, ev.TaskEnded):
                 attempt = attempt_id(live.run.id, event.key, event.attempt)
-                self._leases.give_back(attempt)
                 live.renew.discard(event.key)
                 keep = event.verdict not in ("success", "cancelled")
                 self._spawn(self._executor.release(attempt, keep=keep))
@@ -381,12 +362,10 @@ class Engine:
         self._timers.set(live.run.id, None)
         self._leases.drop(live.run.id)
 
-    def _forget(self, live: Live) -> None:
-        """Let a finished run leave memory and wake whoever waited for it."""
+    def _forget(self, live: Live, error: Conflict | None = None, *answers: asyncio.Future[None]) -> None:
+        """Let a run leave memory and wake whoever waited for it."""
         self._drop(live)
-        for future in live.done:
-            if not future.done():
-                future.set_result(None)
+        answer([*live.done, *answers], error)
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(_guarded(work))
@@ -394,20 +373,8 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
 
-def _by_actor(stream: bytes, events: list[tuple[bytes, ev.Event]], expected: int, now: int) -> list[Append]:
-    """Split the events of a turn where the actor changes; they still share one commit."""
-    batch: list[Append] = []
-    start = 0
-    for end in range(1, len(events) + 1):
-        if end == len(events) or events[end][0] != events[start][0]:
-            chunk = tuple(event for _, event in events[start:end])
-            batch.append(Append(stream, expected + start, chunk, now, events[start][0]))
-            start = end
-    return batch
-
-
 async def _guarded(work: Awaitable[None]) -> None:
     try:
         await work
-    except Exception:  # noqa: BLE001 - a defect in one run must not silence the others; it is logged
+    except Exception:  # a defect in one run must not silence the others
         log.exception("unexpected failure in the engine")

@@ -72,7 +72,7 @@ class Reader:
         stream = run_stream(row.id)
         created = next(iter(self.store.read(stream))).event
         assert isinstance(created, ev.RunCreated)
-        seq, head = self.store.head(stream)
+        _, head = self.store.head(stream)
         finished = None
         if row.ended_at is not None:
             ends = (entry.event for entry in self.store.read(stream, max(0, row.seq - 8)))
