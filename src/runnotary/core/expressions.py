@@ -63,7 +63,7 @@ class Constant(Compiled):
     __slots__ = ("value",)
 
     def __init__(self, value: Json, text: str = "") -> None:
-        super().__init__(text or msgspec.json.encode(value).decode())
+        super().__init__(text or str(value))
         self.value = value
 
     def evaluate(self, scope: Scope) -> Json:

@@ -42,6 +42,10 @@ class Findings:
         """Note something wrong with a key."""
         self._found[Finding(path, message, on_key=True)] = None
 
+    def near(self, word: str, known: Iterable[str]) -> str:
+        """Return a suggestion while they are still listed; each is a search through all names."""
+        return did_you_mean(word, known) if len(self._found) <= FINDINGS_MAX else ""
+
     def __len__(self) -> int:
         return len(self._found)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from runnotary.core import grammar
-from runnotary.core.findings import Path, did_you_mean
+from runnotary.core.findings import Path
 from runnotary.core.reading import Reading, Use
 from runnotary.core.references import Part
 
@@ -65,7 +65,9 @@ class Links:
     def _input(self, use: Use, rest: list[Part]) -> None:
         if rest and rest[0] not in self.inputs:
             known = "" if self.inputs else "; the flow declares none"
-            self._say(use, f'no input "{rest[0]}"{did_you_mean(str(rest[0]), self.inputs)}{known}')
+            self._say(
+                use, f'no input "{rest[0]}"{self.reading.findings.near(str(rest[0]), self.inputs)}{known}'
+            )
 
     def _each(self, use: Use, rest: list[Part]) -> None:
         step = self.steps.get(use.step, {})
@@ -80,7 +82,7 @@ class Links:
         if not rest:
             self._say(use, f"say what of it: {', '.join(f'{root}.{name}' for name in known)}")
         elif rest[0] not in known:
-            near = did_you_mean(str(rest[0]), known)
+            near = self.reading.findings.near(str(rest[0]), known)
             self._say(use, f'{root} has no "{rest[0]}"{near or "; it has " + ", ".join(known)}')
 
     def _step(self, use: Use, rest: list[Part]) -> None:
@@ -93,7 +95,7 @@ class Links:
             return
         step = self.steps.get(name)
         if step is None:
-            self._say(use, f'no step "{name}"{did_you_mean(name, self.steps)}')
+            self._say(use, f'no step "{name}"{self.reading.findings.near(name, self.steps)}')
         elif name == use.step:
             self._say(use, "a step cannot refer to itself")
         elif use.step and use.step not in self.final and name in self.final:
@@ -116,7 +118,7 @@ class Links:
             if not known and "run" in step:
                 return
         if fields[1] not in known:
-            near = did_you_mean(str(fields[1]), known)
+            near = self.reading.findings.near(str(fields[1]), known)
             declared = f"; it declares {', '.join(sorted(known))}" if known else f"; it declares no {where}"
             self._say(use, f'step {name} has no {word} "{fields[1]}"{near or declared}')
 
@@ -129,7 +131,7 @@ class Links:
             for earlier in step.get(key, ()):
                 path: Path = ("finally" if name in self.final else "steps", name, key)
                 if earlier not in self.steps:
-                    self.add(path, f'no step "{earlier}"{did_you_mean(earlier, self.steps)}')
+                    self.add(path, f'no step "{earlier}"{self.reading.findings.near(earlier, self.steps)}')
                 elif earlier == name:
                     self.add(path, "a step cannot wait for itself")
                 elif (earlier in self.final) and name not in self.final:

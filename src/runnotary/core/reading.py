@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from runnotary.core.expressions import OPEN, Constant, Language
-from runnotary.core.findings import Findings, Path, did_you_mean
+from runnotary.core.findings import Findings, Path
 from runnotary.core.grammar import Table
 from runnotary.core.notation import DURATION_FORM, canonical_duration, milliseconds
 from runnotary.core.references import Compiled, InvalidExpression, Reference
@@ -59,7 +59,7 @@ class Reading:
         for name, item in value.items():
             key = table.get(name)
             if key is None:
-                self.findings.add_key((*path, name), f'no key "{name}" here{did_you_mean(name, table)}')
+                self.findings.add_key((*path, name), f'no key "{name}" here{self.findings.near(name, table)}')
             elif key.later:
                 self.findings.add_key((*path, name), f'"{name}" is not in this release')
             else:
@@ -119,7 +119,7 @@ class Reading:
         if text in later:
             self.findings.add(path, f'"{text}" is not in this release')
         else:
-            near = did_you_mean(text, [*known, *later])
+            near = self.findings.near(text, [*known, *later])
             self.findings.add(path, f'"{text[:80]}" is not one of {", ".join(known)}{near}')
         return None
 

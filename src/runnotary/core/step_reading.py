@@ -14,7 +14,7 @@ from typing import Any, Final
 from runnotary.core import grammar
 from runnotary.core.compiler import secret_name
 from runnotary.core.expressions import OPEN, unwrapped, whole_of
-from runnotary.core.findings import Path, did_you_mean
+from runnotary.core.findings import Path
 from runnotary.core.inputs import violations
 from runnotary.core.notation import milliseconds, percent
 from runnotary.core.reading import IDENTIFIER, OURS, Reading, without_nothing
@@ -96,7 +96,7 @@ class StepReader:
     def _caught(self, path: Path, caught: Object, declared: Object) -> None:
         for name, value in caught.items():
             if name not in declared:
-                near = did_you_mean(name, declared)
+                near = self.reading.findings.near(name, declared)
                 self.reading.findings.add_key((*path, name), f'`values` declares no "{name}"{near}')
                 continue
             for wrong in violations(value, {"type": declared[name]}, ""):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ from runnotary.formats.yaml_tree import BYTES_MAX, Complaint, Place, Tree, read,
 Json = Any
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+READS_MAX: Final = 16
+"""A file that grows while it is read is not followed for ever."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -87,13 +90,16 @@ def _bytes(path: Path) -> bytes:
         raise FileMissing(f"there is no file {path}") from None
     except OSError as wrong:
         raise _unreadable(path, f"cannot be read: {wrong.strerror}") from None
-    with open(handle, "rb") as source:  # noqa: PTH123
+    try:
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
             raise _unreadable(path, "is not a regular file")
         if state.st_size > BYTES_MAX:
             raise _unreadable(path, too_large(state.st_size))
-        return source.read(BYTES_MAX + 1)
+        pieces = iter(lambda: os.read(handle, BYTES_MAX + 1), b"")
+        return b"".join(islice(pieces, READS_MAX))
+    finally:
+        os.close(handle)
 
 
 def _unreadable(path: Path, message: str) -> InvalidDefinition:
@@ -181,10 +187,8 @@ class _Places:
         if place.style in ("|", ">"):
             number = place.line + 1 + value.count("\n", 0, start)
             shown = self._line(number)
-            at = shown.find(within)
-            return (
-                (number, at + 1 + offset - start) if place.style == "|" and at >= 0 else self._outside(place)
-            )
+            at = shown.find(within) if place.style == "|" else -1
+            return (number, at + 1 + offset - start) if at >= 0 else (place.line, place.column)
         first = place.column - 1 + (1 if place.style else 0)
         shown = self._line(place.line)
         if shown.startswith(value, first):
