@@ -381,7 +381,7 @@ def decode(code: int, version: int, body: bytes) -> Event:
         raise UnknownEvent(f"event type {code} version {version} is unknown to this release")
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise UnknownEvent(f"body of {_names[code, version]} does not fit its type: {wrong}") from None
 
 

@@ -1,0 +1,1 @@
+"""The logs of every release, which this release must still read."""
