@@ -107,9 +107,7 @@ def _reported(run: Run, report: Reported) -> tuple[ev.Event, ...]:
     task = run.tasks.get(report.key)
     if task is None or not task.open or task.attempt != report.attempt:
         return ()
-    return (
-        ev.TaskReported(report.key, report.attempt, report.progress, report.message, report.metrics),
-    )
+    return (ev.TaskReported(report.key, report.attempt, report.progress, report.message, report.metrics),)
 
 
 def _observed(run: Run, observed: Observed, now: int, chance: int) -> tuple[ev.Event, ...]:

@@ -107,7 +107,7 @@ class _Reader:
         for key in [key for key, value in known.items() if value is None]:
             self.reading.findings.add((key,), f"`{key}` stands here without a value")
             del known[key]
-        if "steps" not in known:
+        if "steps" not in data:
             self.reading.findings.add((), "a flow needs `steps`")
         inputs = InputReader(self.reading).read(("inputs",), known.get("inputs", {}))
         types = {name: declared.get("type", "any") for name, declared in inputs.items()}
@@ -141,9 +141,9 @@ class _Reader:
         step = reader.keys(table)
         for use in self.reading.uses[before:]:
             if use.reference.parts[0] in ("steps", "each"):
-                self.reading.findings.add(
-                    use.path, "a default may refer to inputs and run only", use.reference.offset
-                )
+                message = "a default may refer to inputs and run only"
+                self.reading.findings.add(use.path, message, use.reference.offset)
+                self.reading.uses.remove(use)
         return step
 
     def _steps(self, key: str, value: Json) -> dict[str, Object]:
@@ -199,8 +199,8 @@ class _Reader:
         if isinstance(value, dict):
             return {path: self._code_file(("code", path), path, file) for path, file in value.items()}
         if value is not None:
-            self.reading.several(("code",), value, "a file name or a pattern", self._code_pattern)
-            if code is None:
+            patterns = self.reading.several(("code",), value, "a file name or a pattern", self._code_pattern)
+            if code is None and patterns:
                 self.reading.findings.add(("code",), "files are found when a flow is read from a file only")
         return {path: msgspec.to_builtins(file) for path, file in sorted((code or {}).items())}
 

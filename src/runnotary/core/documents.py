@@ -94,6 +94,11 @@ def task_row(run: Run, task: Task) -> TaskRow:
     )
 
 
+def plain(value: msgspec.Struct | None) -> Json:
+    """Return a small struct as an object with all its fields, those at their default included."""
+    return None if value is None else msgspec.structs.asdict(value)
+
+
 def _json(value: Json) -> str:
     return _encode(value).decode()
 
@@ -121,7 +126,7 @@ def run_document(row: RunRow, created: ev.RunCreated, finished: ev.RunFinished |
         "kind": row.kind,
         "status": row.status,
         "reason": row.reason or None,
-        "trigger": msgspec.to_builtins(created.trigger),
+        "trigger": {"kind": created.trigger.kind, "id": created.trigger.id or None},
         "created_by": row.created_by,
         "authenticated_by": created.by.auth,
         "owner": row.owner,
@@ -164,8 +169,8 @@ def _outcome(row: RunRow, finished: ev.RunFinished | None) -> dict[str, Json]:
         "metrics": finished.metrics,
         "outputs": finished.outputs if finished.outputs_large is None else None,
         "outputs_ref": finished.outputs_large.blob if finished.outputs_large else None,
-        "artifacts": msgspec.to_builtins(finished.artifacts),
-        "error": msgspec.json.decode(row.error) if row.error else None,
+        "artifacts": {name: plain(file) for name, file in finished.artifacts.items()},
+        "error": plain(finished.error),
     }
 
 
@@ -284,16 +289,16 @@ class TaskRecord:
         attempt.update(
             status=status,
             reason=event.reason or None,
-            error=msgspec.to_builtins(event.error),
+            error=plain(event.error),
             exit_code=event.exit_code,
             signal=event.signal,
-            outputs={name: msgspec.to_builtins(file) for name, file in event.files.items()},
+            outputs={name: plain(file) for name, file in event.files.items()},
             variables=values,
-            stdout=msgspec.to_builtins(event.stdout),
-            stderr=msgspec.to_builtins(event.stderr),
+            stdout=plain(event.stdout),
+            stderr=plain(event.stderr),
             started_at=maybe(event.started_at),
             ended_at=maybe(event.exited_at) or time_text(at),
-            usage={"cpu_ms": event.cpu_ms, "max_rss_bytes": event.max_rss_bytes},
+            usage=_usage(event),
             host=event.host or None,
             pid=event.pid or None,
             runtime=self._runtime(event.runtime),
@@ -314,9 +319,15 @@ class TaskRecord:
         task = self._task(key)
         values = self._load(event.values_large.blob) if event.values_large else event.values
         task.update(status=event.status, reason=event.reason or None, ended_at=time_text(at))
-        task.update(error=msgspec.to_builtins(event.error), variables=values or task["variables"])
+        task.update(error=plain(event.error), variables=values or task["variables"])
         if event.status == State.SUCCESS:
             task["started_at"] = task["started_at"] or time_text(at)
+
+
+def _usage(event: ev.TaskEnded) -> Json:
+    if event.cpu_ms is None and event.max_rss_bytes is None:
+        return None
+    return {"cpu_s": (event.cpu_ms or 0) / 1000, "max_rss_bytes": event.max_rss_bytes}
 
 
 def _files(values: dict[str, Json]) -> dict[str, Json]:

@@ -131,8 +131,9 @@ class StepReader:
     def wait(self, path: Path, value: Json) -> Json:
         if isinstance(value, dict):
             known = self.reading.fields(path, value, grammar.WAIT, "a duration")
-            if "for" not in known:
+            if not value:
                 self.reading.findings.add(path, "expected {for: duration}")
+            if "for" not in known:
                 return None
             path, value = (*path, "for"), known["for"]
         if milliseconds(value) is not None or not isinstance(value, str):

@@ -1,0 +1,1 @@
+"""The engine on the real store, the real keeper and real processes."""
