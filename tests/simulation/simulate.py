@@ -30,7 +30,7 @@ from tests.simulation.world import (
     Script,
     SeededChance,
     VirtualClock,
-    receipt_in,
+    logged,
 )
 
 BY = ev.By("user:test")
@@ -60,7 +60,8 @@ class Simulation:
         self.store = MemoryStore()
         self.blobs = MemoryBlobs()
         self.executor = FakeExecutor(self.clock, script_of)
-        self.executor.receipts = receipt_in(self.store)
+        self.executor.receipts = logged(self.store, ev.TaskEnded)
+        self.executor.stopping = logged(self.store, ev.TaskStopping)
         self.run_id = uuid7(self.clock.now(), bytes(10))
         self.cancel_at = None
         if cancel_after_s is not None:

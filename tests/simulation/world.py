@@ -210,6 +210,7 @@ class FakeExecutor:
         self.processes: dict[str, Process] = {}
         self.spawned: list[tuple[str, int]] = []
         self.receipts: Callable[[Attempt], bool] = lambda attempt: True
+        self.stopping: Callable[[Attempt], bool] = lambda attempt: False
         self.saboteur = Saboteur(0, 0)
         self._notify: Callable[[Observation], None] = lambda observation: None
         self._told: set[str] = set()
@@ -224,6 +225,7 @@ class FakeExecutor:
         if attempt.id not in self.processes:
             earlier = self._latest.get((attempt.run, attempt.key))
             assert earlier is None or self._over(earlier), f"I2: two live attempts of {attempt.key}"
+            assert not self.stopping(attempt), f"{attempt.key} was started after its stop was recorded"
             process = Process(attempt, self.script_of(attempt), self.clock.now())
             self.processes[attempt.id] = self._latest[attempt.run, attempt.key] = process
             self.spawned.append((attempt.key, attempt.number))
@@ -263,7 +265,9 @@ class FakeExecutor:
 
     async def release(self, attempt_id: str, *, keep: bool) -> None:
         self.saboteur.maybe()
-        process = self.processes[attempt_id]
+        process = self.processes.get(attempt_id)
+        if process is None:
+            return
         assert self.receipts(process.attempt), f"I5: {process.attempt.key} released before its receipt"
         process.released = True
 
@@ -285,12 +289,12 @@ class FakeExecutor:
         return self.clock.now() >= process.ends_at
 
 
-def receipt_in(store: MemoryStore) -> Callable[[Attempt], bool]:
-    """Return a check that an attempt's `task.ended` is in the log."""
+def logged(store: MemoryStore, kind: type[ev.TaskEnded] | type[ev.TaskStopping]) -> Callable[[Attempt], bool]:
+    """Return a check that an event of this type about an attempt is in the log."""
 
     def holds(attempt: Attempt) -> bool:
         return any(
-            isinstance(record.event, ev.TaskEnded)
+            isinstance(record.event, kind)
             and (record.event.key, record.event.attempt) == (attempt.key, attempt.number)
             for stream in store.streams.values()
             for record in stream

@@ -14,34 +14,30 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from runnotary.core import events as ev
-from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import ENGINE_ACTOR, run_stream
-from runnotary.core.decide import Observed, Reported, Stimulus, decide
+from runnotary.core.decide import Stimulus, decide
 from runnotary.core.documents import rows
 from runnotary.core.errors import Conflict, RunnotaryError
 from runnotary.core.flow import Flow
 from runnotary.core.fold import fold, replay
 from runnotary.core.ids import attempt_id
-from runnotary.core.plan import Room, Start, Stop, Turn, advance, attempt_of
+from runnotary.core.plan import Room, Start, Stop, Turn, advance
 from runnotary.core.run import Run
-from runnotary.core.scope import NeedsLoad
-from runnotary.engine.leases import Lease, Leases
+from runnotary.engine.attempts import Attempts
+from runnotary.engine.leases import Leases
 from runnotary.engine.live import Command, Live, answer, by_actor
 from runnotary.engine.timers import Timers
 from runnotary.ports import (
     Blobs,
     Chance,
     Clock,
-    Ended,
     Executor,
-    Observation,
     Refusal,
-    Report,
     Store,
 )
 
@@ -64,7 +60,6 @@ class Engine:
     ) -> None:
         self._store = store
         self._blobs = blobs
-        self._executor = executor
         self._clock = clock
         self._chance = chance
         self._flow_of = flow_of
@@ -73,7 +68,15 @@ class Engine:
         self._live: dict[bytes, Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
-        executor.observe(self._observe)
+        self._attempts: Final = Attempts(
+            executor=executor,
+            store=store,
+            blobs=blobs,
+            leases=self._leases,
+            live_of=self._live.get,
+            deliver=self._deliver,
+            spawn=self._spawn,
+        )
 
     # --- what the service asks ---------------------------------------------------------------------
 
@@ -104,8 +107,7 @@ class Engine:
             return
         self._live[run_id] = live
         live.renew = set(live.run.open) if renew else set()
-        for key, number in list(live.run.open.items()):
-            await self._recover(live, key, number)
+        await self._attempts.recover(live)
         self._poke(live)
 
     async def command(self, run_id: bytes, stimulus: Stimulus, actor: bytes) -> None:
@@ -231,8 +233,7 @@ class Engine:
         expected = live.run.seq - len(events)
         if not await self._commit(live, events, expected, now):
             return False
-        self._perform(live, turn)
-        self._released(live, (event for _, event in events))
+        self._perform(live, turn, (event for _, event in events))
         self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
         for watcher in live.watchers:
             watcher()
@@ -245,7 +246,7 @@ class Engine:
             turn = advance(live.run, room=room, now=now)
             for action in turn.actions:
                 if isinstance(action, Start):
-                    self._lease(live, action.key)
+                    self._attempts.lease(live, action.key)
             whole.events += turn.events
             whole.actions += turn.actions
             for data in turn.blobs:
@@ -253,12 +254,9 @@ class Engine:
             if not turn.loads:
                 break
             for digest in turn.loads:
-                live.run.known[digest] = self._value(digest)
+                live.run.known[digest] = self._attempts.value(digest)
         self._leases.hungry(live.run.id, bool(live.run.queued) and not self._draining)
         return whole
-
-    def _value(self, digest: str) -> Any:
-        return msgspec.json.decode(self._blobs.get(digest))
 
     async def _commit(
         self, live: Live, events: list[tuple[bytes, ev.Event]], expected: int, now: int
@@ -278,84 +276,29 @@ class Engine:
             raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
         return False
 
-    # --- actions and what comes back -------------------------------------------------------------
-
-    def _perform(self, live: Live, turn: Turn) -> None:
-        started = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
+    def _perform(self, live: Live, turn: Turn, events: Iterable[ev.Event]) -> None:
+        """Do what the committed turn ordered, and let go of what it has the receipt for."""
+        intents = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
         for action in turn.actions:
             if isinstance(action, Start):
-                try:
-                    attempt = attempt_of(live.run, started[action.key])
-                except NeedsLoad as needed:
-                    live.run.known[needed.digest] = self._value(needed.digest)
-                    attempt = attempt_of(live.run, started[action.key])
-                self._spawn(self._executor.start(attempt))
+                self._attempts.start(live, intents[action.key])
             elif isinstance(action, Stop):
-                number = live.run.tasks[action.key].attempt
-                stopping = attempt_id(live.run.id, action.key, number)
-                self._spawn(self._executor.stop(stopping, action.grace_ms))
-
-    def _observe(self, observation: Observation) -> None:
-        lease = self._leases.of(observation.attempt)
-        live = self._live.get(lease.run) if lease else None
-        if lease is None or live is None:
-            return
-        key, number = lease.key, lease.number
-        if isinstance(observation, Report):
-            live.inbox.append(
-                Reported(key, number, observation.progress, observation.message, observation.metrics)
-            )
-            self._poke(live)
-        elif isinstance(observation, Ended):
-            self._spawn(self._collect(live, key, number, observation.attempt))
-
-    async def _collect(self, live: Live, key: str, number: int, attempt: str) -> None:
-        try:
-            outcome = await self._executor.collect(attempt)
-        except (OSError, RunnotaryError) as wrong:
-            log.exception("attempt %s of %s cannot be collected", attempt, live.run.text)
-            failure = ev.Failure("collect_failed", str(wrong), step=live.run.tasks[key].step)
-            outcome = Outcome(attempt=attempt, reason="error", failure=failure)
-        live.inbox.append(Observed(key, number, outcome, renew=key in live.renew))
-        self._poke(live)
-
-    def _released(self, live: Live, events: Iterable[ev.Event]) -> None:
+                self._attempts.stop(live, action)
         for event in events:
             if isinstance(event, ev.TaskEnded):
-                attempt = attempt_id(live.run.id, event.key, event.attempt)
-                live.renew.discard(event.key)
-                keep = event.verdict not in ("success", "cancelled")
-                self._spawn(self._executor.release(attempt, keep=keep))
+                self._attempts.release(live, event)
         for run_id in self._leases.next_hungry():
             self._due(run_id)
 
-    async def _recover(self, live: Live, key: str, number: int) -> None:
-        """Take up one open attempt: find it, or start it for the first time under the same id."""
-        started = next(
-            record.event
-            for record in self._store.read(live.stream)
-            if isinstance(record.event, ev.TaskStarted)
-            and (record.event.key, record.event.attempt) == (key, number)
-        )
-        if started.variables_large is not None:
-            live.run.known[started.variables_large.blob] = self._value(started.variables_large.blob)
-        attempt: Attempt = attempt_of(live.run, started)
-        self._lease(live, key)
-        if not await self._executor.find(attempt):
-            await self._executor.start(attempt)
-        task = live.run.tasks[key]
-        if task.stopping:
-            self._spawn(self._executor.stop(attempt.id, live.run.step_of(key).grace_ms))
-
     # --- bookkeeping -----------------------------------------------------------------------------
-
-    def _lease(self, live: Live, key: str) -> None:
-        number = live.run.open[key]
-        self._leases.take(attempt_id(live.run.id, key, number), Lease(live.run.id, key, number))
 
     def _due(self, run_id: bytes) -> None:
         if run_id in self._live:
             self._poke(self._live[run_id])
+
+    def _deliver(self, live: Live, stimulus: Stimulus) -> None:
+        live.inbox.append(stimulus)
+        self._poke(live)
 
     def _drop(self, live: Live) -> None:
         self._live.pop(live.run.id, None)

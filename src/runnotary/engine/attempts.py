@@ -1,0 +1,139 @@
+"""Attempts, from intent to release: start, find again, stop, collect, let go.
+
+Everything here happens after the commit that ordered it, and what comes back enters the run's inbox as a
+stimulus; this file decides nothing. Whatever goes wrong ends as an outcome that says so, so that no attempt
+is left without a verdict.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import events as ev
+from runnotary.core.attempts import Attempt, Outcome
+from runnotary.core.decide import Observed, Reported, Stimulus
+from runnotary.core.ids import attempt_id
+from runnotary.core.plan import Stop, attempt_of
+from runnotary.core.scope import NeedsLoad
+from runnotary.engine.leases import Lease, Leases
+from runnotary.engine.live import Live
+from runnotary.ports import Blobs, Ended, Executor, Observation, Report, Store
+
+log = logging.getLogger("runnotary.engine")
+
+
+class Attempts:
+    """The executor's side of every run of one engine."""
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        store: Store,
+        blobs: Blobs,
+        leases: Leases,
+        live_of: Callable[[bytes], Live | None],
+        deliver: Callable[[Live, Stimulus], None],
+        spawn: Callable[[Awaitable[None]], None],
+    ) -> None:
+        self._executor: Final = executor
+        self._store: Final = store
+        self._blobs: Final = blobs
+        self._leases: Final = leases
+        self._live_of: Final = live_of
+        self._deliver: Final = deliver
+        self._spawn: Final = spawn
+        executor.observe(self._observe)
+
+    def start(self, live: Live, started: ev.TaskStarted) -> None:
+        """Start the attempt of a committed intent."""
+        self._spawn(self._begin(live, self._attempt(live, started)))
+
+    def stop(self, live: Live, action: Stop) -> None:
+        """Stop the open attempt of a task whose stopping is committed."""
+        number = live.run.tasks[action.key].attempt
+        self._spawn(self._executor.stop(attempt_id(live.run.id, action.key, number), action.grace_ms))
+
+    def release(self, live: Live, ended: ev.TaskEnded) -> None:
+        """Let go of an attempt whose receipt is committed; a failed one keeps its folder for `run shell`."""
+        attempt = attempt_id(live.run.id, ended.key, ended.attempt)
+        live.renew.discard(ended.key)
+        self._spawn(self._executor.release(attempt, keep=ended.verdict not in ("success", "cancelled")))
+
+    async def recover(self, live: Live) -> None:
+        """Take up every open attempt of an adopted run: find it, or start it for the first time."""
+        if not live.run.open:
+            return
+        intents: dict[str, ev.TaskStarted] = {}
+        for record in self._store.read(live.stream):
+            if isinstance(record.event, ev.TaskStarted) and record.event.key in live.run.open:
+                intents[record.event.key] = record.event
+        for key, number in list(live.run.open.items()):
+            self.lease(live, key)
+            attempt = self._attempt(live, intents[key])
+            task = live.run.tasks[key]
+            if await self._executor.find(attempt):
+                if task.stopping:
+                    self.stop(live, Stop(key, live.run.step_of(key).grace_ms))
+            elif task.stopping:
+                self._fail(live, key, number, "cancelled", "stopped before it was started", stopped=True)
+            else:
+                await self._begin(live, attempt)
+
+    def lease(self, live: Live, key: str) -> None:
+        """Let the open attempt of a task hold a slot."""
+        number = live.run.open[key]
+        self._leases.take(attempt_id(live.run.id, key, number), Lease(live.run.id, key, number))
+
+    # --- inside ------------------------------------------------------------------------------------
+
+    def _attempt(self, live: Live, started: ev.TaskStarted) -> Attempt:
+        try:
+            return attempt_of(live.run, started)
+        except NeedsLoad as needed:
+            live.run.known[needed.digest] = self.value(needed.digest)
+            return attempt_of(live.run, started)
+
+    def value(self, digest: str) -> Any:
+        """Return the JSON value of a blob."""
+        return msgspec.json.decode(self._blobs.get(digest))
+
+    async def _begin(self, live: Live, attempt: Attempt) -> None:
+        try:
+            await self._executor.start(attempt)
+        except Exception as defect:
+            log.exception("attempt %s of %s: the executor failed", attempt.key, attempt.run)
+            if not await self._executor.find(attempt):
+                self._fail(live, attempt.key, attempt.number, "start_failed", str(defect))
+
+    def _observe(self, observation: Observation) -> None:
+        lease = self._leases.of(observation.attempt)
+        live = self._live_of(lease.run) if lease else None
+        if lease is None or live is None:
+            return
+        if isinstance(observation, Report):
+            said = (observation.progress, observation.message, observation.metrics)
+            self._deliver(live, Reported(lease.key, lease.number, *said))
+        elif isinstance(observation, Ended):
+            self._spawn(self._collect(live, lease.key, lease.number, observation.attempt))
+
+    async def _collect(self, live: Live, key: str, number: int, attempt: str) -> None:
+        try:
+            outcome = await self._executor.collect(attempt)
+        except Exception as defect:
+            log.exception("attempt %s of %s cannot be collected", key, live.run.text)
+            self._fail(live, key, number, "collect_failed", str(defect))
+            return
+        self._deliver(live, Observed(key, number, outcome, renew=key in live.renew))
+
+    def _fail(
+        self, live: Live, key: str, number: int, code: str, message: str, *, stopped: bool = False
+    ) -> None:
+        failure = ev.Failure(code, message, step=live.run.tasks[key].step, attempt=number)
+        name = attempt_id(live.run.id, key, number)
+        outcome = Outcome(attempt=name, stopped=stopped, reason="error", failure=failure)
+        self._deliver(live, Observed(key, number, outcome))
