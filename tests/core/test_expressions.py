@@ -350,7 +350,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map("".join) | st.text(max_size=60))
 def test_any_text_ends_in_an_error_or_a_value(text: str) -> None:
     check(text)

@@ -129,7 +129,7 @@ class Links:
         before: set[str] = set()
         for key in ("needs", "after"):
             for earlier in step.get(key, ()):
-                path: Path = ("finally" if name in self.final else "steps", name, key)
+                path = self.reading.edges[name, key, earlier]
                 if earlier not in self.steps:
                     self.add(path, f'no step "{earlier}"{self.reading.findings.near(earlier, self.steps)}')
                 elif earlier == name:

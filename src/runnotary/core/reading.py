@@ -37,11 +37,15 @@ class Use(NamedTuple):
 
 
 class Reading:
-    """The state of reading one document: what was found wrong, what was referred to."""
+    """The state of reading one document: what was found wrong, what was referred to.
+
+    `edges` is where a step names another one: (step, `needs` or `after`, the other) to path.
+    """
 
     def __init__(self) -> None:
         self.findings: Final = Findings()
         self.uses: Final[list[Use]] = []
+        self.edges: Final[dict[tuple[str, str, str], Path]] = {}
         self.language = Language({})
 
     # --- shapes ----------------------------------------------------------------------------------

@@ -144,7 +144,13 @@ class StepReader:
     # --- when ------------------------------------------------------------------------------------
 
     def steps(self, path: Path, value: Json) -> Json:
-        return sorted(self.reading.several(path, value, "a step", self.reading.text))
+        def each(where: Path, item: Json) -> str | None:
+            name = self.reading.text(where, item, "the name of a step")
+            if name is not None:
+                self.reading.edges[self.name, str(path[-1]), name] = where
+            return name
+
+        return sorted(self.reading.several(path, value, "a step", each))
 
     def condition(self, path: Path, value: Json) -> Json:
         if isinstance(value, bool):
