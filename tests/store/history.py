@@ -108,7 +108,7 @@ class Tale:
     def ended(self, key: str, store: SqliteStore, verdict: Any = "success") -> ev.TaskEnded:
         text = f"{key} of run {self.number}\n".encode()
         log = store.blobs.put(text)
-        content = text * (500 if self._large else 1)
+        content = text * (2000 if self._large else 1)
         file = ev.File(store.blobs.put(content), len(content), f"{key}.csv")
         at = self._clock.now()
         return ev.TaskEnded(

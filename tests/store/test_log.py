@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from runnotary.core.ids import to_text
 from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.core.states import OPEN, State
 from runnotary.ports import Append, Appended, Refusal, RunQuery
+from runnotary.store import sqlite
 from runnotary.store.log import SqliteStore
 from runnotary.store.projections import _filters
 from runnotary.store.sqlite import connect_reader
@@ -404,3 +406,46 @@ def test_verify_of_this_history_is_clean(home: Path) -> None:
     assert report.findings == ()
     assert report.checked["runs"] == 4 and report.checked["events"] == 25
     assert report.checked["blobs"] == report.checked["blobs_read"] > 5
+
+
+# --- media that cannot be written -------------------------------------------------------------------
+
+
+@pytest.fixture
+def read_only_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite says on a mounted read-only medium, where no shared-memory file can be made."""
+    real = sqlite._read_only
+
+    def on_such_media(path: Path, mode: str) -> sqlite3.Connection:
+        if mode == "mode=ro":
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(path, mode)
+
+    monkeypatch.setattr(sqlite, "_read_only", on_such_media)
+
+
+@pytest.mark.usefixtures("read_only_media")
+def test_a_home_on_read_only_media_is_read_as_it_lies(home: Path) -> None:
+    small_home(home)
+    reader = SqliteStore.open_read_only(home)
+    assert reader.run(run_id(1)) is not None
+    reader.close()
+    assert verify(home, deep=True, flow_of=flow_of).ok
+
+
+@pytest.mark.usefixtures("read_only_media")
+def test_commits_beside_the_database_are_not_overlooked_there(store: SqliteStore, home: Path) -> None:
+    append(store, note("a"))
+    with pytest.raises(FileMissing, match="commits beside it"):
+        SqliteStore.open_read_only(home)
+
+
+def test_a_copy_taken_in_the_middle_of_work_is_read_whole(home: Path, tmp_path: Path) -> None:
+    store = open_store(home)
+    append(store, note("a"))
+    copy = Path(shutil.copytree(home, tmp_path / "copy"))
+    store.close()
+    (copy / "runnotary.db-shm").unlink()
+    reader = SqliteStore.open_read_only(copy)
+    assert reader.head(chain.ledger_stream("a"))[0] == 1
+    reader.close()

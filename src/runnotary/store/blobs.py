@@ -28,8 +28,8 @@ from runnotary.store import files
 from runnotary.store.statements import SQL
 from runnotary.store.writer import SmallBlobs
 
-SMALL: Final = 4096
-"""From this size on bytes are kept as a file."""
+SMALL: Final = 16 * 1024
+"""From this size on bytes are kept as a file, which costs two syncs: ten times its share of a commit."""
 
 _CHECKED_MAX: Final = 4096
 _Stamp = tuple[int, int, int, int]

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-CHUNK: Final = 1024 * 1024
+CHUNK: Final = 128 * 1024
 READ_ONLY: Final = 0o444
 EXECUTABLE: Final = 0o555
 _FICLONE: Final = 0x40049409
