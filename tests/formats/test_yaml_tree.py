@@ -1,5 +1,6 @@
 """YAML as plain values: the core schema, places, and everything that is refused where it stands."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -95,9 +96,9 @@ def test_places_of_values_and_keys() -> None:
         ("a: [" + "x," * 300_000 + "]", "more than 200000 values"),
         (b"x" * (BYTES_MAX + 1), f"1:1 the file is too large: {BYTES_MAX + 1} bytes"),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
-def test_what_is_refused(text: str | bytes, expected: str, request: pytest.FixtureRequest) -> None:
+def test_what_is_refused(text: str | bytes, expected: str) -> None:
     found = complaints(text)
     assert any(expected in line for line in found), found
     assert len(found) == 1

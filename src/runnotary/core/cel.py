@@ -29,6 +29,7 @@ from runnotary.core.references import (
     Part,
     Reference,
     Scope,
+    shown,
     status_answers,
 )
 
@@ -69,13 +70,13 @@ class Program(Compiled):
             value = expression.eval(data=self._data(scope))
             kind, plain = value.type(), value.plain_value()
         except (RuntimeError, TypeError, ValueError, OverflowError) as wrong:
-            raise EvaluationError(f"{self.text}: {_said(str(wrong))}") from None
+            raise EvaluationError(f"{shown(self.text)}: {_said(str(wrong))}") from None
         if kind in (cel.Type.ERROR, cel.Type.UNKNOWN):
-            raise EvaluationError(f"{self.text}: {_said(str(plain))}")
+            raise EvaluationError(f"{shown(self.text)}: {_said(str(plain))}")
         try:
             return _json(plain)
         except EvaluationError as wrong:
-            raise EvaluationError(f"{self.text}: {wrong}") from None
+            raise EvaluationError(f"{shown(self.text)}: {wrong}") from None
 
     def _data(self, scope: Scope) -> dict[str, Json]:
         steps = scope.get("steps", {})

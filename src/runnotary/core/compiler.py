@@ -35,7 +35,7 @@ def compile(document: Document) -> Flow:
     language = Language({name: declared.type for name, declared in inputs.items()})
     groups = [(document.get("steps", {}), False), (document.get("finally", {}), True)]
     steps = [
-        _step(name, data, language, frozenset(group), cleanup)
+        _step(name, data, language, group, cleanup)
         for group, cleanup in groups
         for name, data in group.items()
     ]
@@ -80,7 +80,7 @@ def secret_name(value: Json) -> str | None:
     return found[1] if found else None
 
 
-def _step(name: str, data: Document, language: Language, group: frozenset[str], cleanup: bool) -> Step:
+def _step(name: str, data: Document, language: Language, group: Document, cleanup: bool) -> Step:
     env = {key: value for key, value in data.get("env", {}).items() if key != "inherit"}
     secrets = {key: secret for key, value in env.items() if (secret := secret_name(value))}
     condition = language.condition(data["if"]) if "if" in data else None

@@ -26,6 +26,7 @@ from runnotary.core.references import (
     Part,
     Reference,
     Scope,
+    shown,
     status_answers,
 )
 
@@ -84,7 +85,7 @@ class Path(Compiled):
         for part in self.parts:
             inside = isinstance(value, dict) and part in value
             if not inside and not (isinstance(value, list) and isinstance(part, int) and part < len(value)):
-                raise EvaluationError(f'{self.text}: there is no "{part}"')
+                raise EvaluationError(f'{shown(self.text)}: there is no "{part}"')
             value = value[part]
         return value
 
@@ -159,7 +160,9 @@ class Truth(Shifted):
     def evaluate(self, scope: Scope) -> Json:
         value = self.inner.evaluate(scope)
         if not isinstance(value, bool):
-            raise EvaluationError(f"{self.text}: is {kind_of(value)}, a condition must be true or false")
+            raise EvaluationError(
+                f"{shown(self.text)}: is {kind_of(value)}, a condition must be true or false"
+            )
         return value
 
 
@@ -171,9 +174,9 @@ class Pause(Shifted):
     def evaluate(self, scope: Scope) -> Json:
         value = self.inner.evaluate(scope)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise EvaluationError(f"{self.text}: is {kind_of(value)}, a pause is a number of seconds")
+            raise EvaluationError(f"{shown(self.text)}: is {kind_of(value)}, a pause is a number of seconds")
         if not 0 <= value <= SECONDS_MAX:
-            raise EvaluationError(f"{self.text}: {value} is not between 0 and {SECONDS_MAX} seconds")
+            raise EvaluationError(f"{shown(self.text)}: {value} is not between 0 and {SECONDS_MAX} seconds")
         return round(value * 1000)
 
 
@@ -303,7 +306,9 @@ def _written(text: str, value: Json) -> str:
     if isinstance(value, str):
         return value
     if holds_file(value):
-        raise EvaluationError(f"{text}: a file cannot stand inside text; give it as a value of its own")
+        raise EvaluationError(
+            f"{shown(text)}: a file cannot stand inside text; give it as a value of its own"
+        )
     return msgspec.json.encode(value).decode()
 
 

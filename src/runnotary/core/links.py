@@ -152,9 +152,8 @@ class Links:
             cycle = _cycle_in(left)
             path: Path = ("finally" if cycle[0] in self.final else "steps", cycle[0])
             self.add(path, f"steps wait for each other: {_shown(cycle)}")
-            left = _never_ready(
-                {name: left[name] & left.keys() - {cycle[0]} for name in left if name != cycle[0]}
-            )
+            cut = {cycle[0]}
+            left = _never_ready({name: left[name] - cut for name in left if name not in cut})
 
 
 def _never_ready(before: dict[str, set[str]]) -> dict[str, set[str]]:

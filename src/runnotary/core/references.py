@@ -65,6 +65,11 @@ class Compiled:
         raise NotImplementedError
 
 
+def shown(text: str) -> str:
+    """Return an expression's text, cut if it is too long for a message."""
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
 def status_answers(status: dict[str, bool] | None) -> dict[str, bool]:
     """Return what the status functions answer for a step whose needs ended like this."""
     status = status or {}
