@@ -411,31 +411,32 @@ def test_verify_of_this_history_is_clean(home: Path) -> None:
 # --- media that cannot be written -------------------------------------------------------------------
 
 
-@pytest.fixture
-def read_only_media(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What SQLite says on a mounted read-only medium, where no shared-memory file can be made."""
+def on_read_only_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let SQLite say what it says on such a medium, where no shared-memory file can be made."""
     real = sqlite._read_only
 
-    def on_such_media(path: Path, mode: str) -> sqlite3.Connection:
+    def opened(path: Path, mode: str) -> sqlite3.Connection:
         if mode == "mode=ro":
             raise sqlite3.OperationalError("unable to open database file")
         return real(path, mode)
 
-    monkeypatch.setattr(sqlite, "_read_only", on_such_media)
+    monkeypatch.setattr(sqlite, "_read_only", opened)
 
 
-@pytest.mark.usefixtures("read_only_media")
-def test_a_home_on_read_only_media_is_read_as_it_lies(home: Path) -> None:
+def test_a_home_on_read_only_media_is_read_as_it_lies(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_home(home)
+    on_read_only_media(monkeypatch)
     reader = SqliteStore.open_read_only(home)
     assert reader.run(run_id(1)) is not None
     reader.close()
     assert verify(home, deep=True, flow_of=flow_of).ok
 
 
-@pytest.mark.usefixtures("read_only_media")
-def test_commits_beside_the_database_are_not_overlooked_there(store: SqliteStore, home: Path) -> None:
+def test_commits_beside_the_database_are_not_overlooked_there(
+    store: SqliteStore, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     append(store, note("a"))
+    on_read_only_media(monkeypatch)
     with pytest.raises(FileMissing, match="commits beside it"):
         SqliteStore.open_read_only(home)
 

@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from runnotary.core.chain import stream_name
 from runnotary.core.errors import BlobNotFound, Damaged
 from runnotary.core.events import DefinitionChanged, Event, RunCreated
 from runnotary.core.evidence import Named, blobs_in, blobs_in_value
@@ -31,6 +32,9 @@ from runnotary.core.trees import BadManifest, entries
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.files import hash_file
 from runnotary.store.report import Notebook
+
+DEFINING: Final = frozenset({RunCreated, DefinitionChanged})
+"""Events whose definition is looked at in every check, deep or not."""
 
 _BATCH: Final = 512
 _SEEN_MAX: Final = 200_000
@@ -46,7 +50,7 @@ class BlobCheck:
     ) -> None:
         self._home = home
         self._notes = notes
-        self._deep = deep
+        self.deep: Final = deep
         self._definitions: set[str] = set()
         self._coded: set[str] = set()
         self._seen: set[Named] = set()
@@ -71,19 +75,19 @@ class BlobCheck:
 
     def code(self, flow: Flow) -> None:
         """Check that the code a flow pins is here."""
-        if self._deep and flow.hash not in self._coded:
+        if self.deep and flow.hash not in self._coded:
             self._coded.add(flow.hash)
             for file in flow.code.values():
                 self._need(Named(file.blob, "bytes"), f"code of {flow.hash}")
 
-    def vouched(self, event: Event, stream: str, seq: int) -> None:
+    def vouched(self, event: Event, stream: bytes, seq: int) -> None:
         """Check the definition an event names and, in a deep check, that every blob it names is here."""
         if isinstance(event, RunCreated | DefinitionChanged) and event.definition not in self._definitions:
-            self.definition(event.definition, f"{stream} #{seq}")
-        if self._deep:
+            self.definition(event.definition, f"{stream_name(stream)} #{seq}")
+        if self.deep:
             for named in blobs_in(event):
                 if named not in self._seen:
-                    self._need(named, f"{stream} #{seq}")
+                    self._need(named, f"{stream_name(stream)} #{seq}")
 
     def _need(self, named: Named, where: str) -> None:
         left = [named]
@@ -145,7 +149,7 @@ class BlobCheck:
         with ThreadPoolExecutor(workers, thread_name_prefix="runnotary-verify") as pool:
             while batch := list(islice(names, _BATCH)):
                 self._notes.counts["blobs"] += len(batch)
-                if self._deep:
+                if self.deep:
                     self._notes.counts["blobs_read"] += len(batch)
                     for path, wrong in zip(batch, pool.map(_wrong, batch), strict=True):
                         if wrong:

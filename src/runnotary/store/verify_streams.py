@@ -31,7 +31,7 @@ from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
 from runnotary.store.projections import key_of
 from runnotary.store.report import Notebook
 from runnotary.store.statements import SQL
-from runnotary.store.verify_blobs import BlobCheck
+from runnotary.store.verify_blobs import DEFINING, BlobCheck
 
 Fields = tuple[Any, ...]
 _DIGEST_AT: Final = chain.ENVELOPE_SIZE - 32
@@ -101,6 +101,7 @@ class StreamCheck:
         self._flows: dict[str, Flow | None] = {}
         self._expected: dict[tuple[str, str], FlowRow] = {}
         self._erased: dict[str, list[tuple[int, StreamErased]]] = {}
+        self._stream = b""
         self._sound = True
 
     def learn_erasures(self, connection: sqlite3.Connection) -> None:
@@ -138,80 +139,82 @@ class StreamCheck:
 
     def _records(self, stream: bytes, events: Iterable[Fields], log: list[Fields]) -> Iterator[Recorded]:
         """Check a stream's chain and log rows; yield its events as long as nothing is wrong."""
-        self._sound = True
-        name = chain.stream_name(stream)
-        heads = self._log_shape(name, log)
+        self._sound, self._stream = True, stream
+        heads = self._log_shape(log)
         prefix = b"".join((chain.DOMAIN, bytes((len(stream) & 0xFF,)), stream))
         prev, last, last_at, count = chain.GENESIS, 0, 0, 0
         for _, seq, envelope, body in events:
             count += 1
             last += 1
             if seq != last or envelope.__class__ is not bytes or len(envelope) != chain.ENVELOPE_SIZE:
-                self._unsound("chain", f"{name} #{seq}", f"event {last} is missing or has no envelope")
+                self._unsound("chain", seq, f"event {last} is missing or has no envelope")
                 last = seq if isinstance(seq, int) and seq > last else last
                 continue
             prev = sha256(b"".join((prefix, seq.to_bytes(8, "big"), prev, envelope))).digest()
             if seq in heads and heads.pop(seq) != prev:
-                self._unsound(
-                    "chain", f"{name} #{seq}", "the chain up to here does not end in the head in `log`"
-                )
-            record = self._opened(name, seq, envelope, body, log)
+                self._unsound("chain", seq, "the chain up to here does not end in the head in `log`")
+            record = self._opened(seq, envelope, body, log)
             if record is None:
                 continue
             if record.at < last_at:
-                self._unsound("time", f"{name} #{seq}", "the event is older than the one before it")
+                self._unsound("time", seq, "the event is older than the one before it")
             last_at = record.at
-            self._blobs.vouched(record.event, name, seq)
+            if self._blobs.deep or record.event.__class__ in DEFINING:
+                self._blobs.vouched(record.event, stream, seq)
             if self._sound:
                 yield record
         self._notes.counts["events"] += count
-        for seq in sorted(heads):
-            self._unsound("log", f"{name} #{seq}", "`log` names a head where there is no event")
-        covered = max((row[2] for row in log if isinstance(row[2], int)), default=0)
-        if not heads and covered != last:
-            self._unsound("log", name, f"`log` covers {covered} of {last} events")
+        self._covered(heads, log, last)
 
-    def _log_shape(self, name: str, log: list[Fields]) -> dict[int, bytes]:
+    def _log_shape(self, log: list[Fields]) -> dict[int, bytes]:
         """Check that a stream's log rows follow each other; return the heads to be met."""
+        self._notes.counts["log"] += len(log)
         heads: dict[int, bytes] = {}
         seq = last_pos = 0
         for _, from_seq, to_seq, head, pos in log:
-            self._notes.counts["log"] += 1
-            if from_seq != seq + 1 or to_seq < from_seq or pos <= last_pos or not isinstance(head, bytes):
-                self._unsound(
-                    "log", f"{name} log {pos}", f"rows do not follow: {from_seq}–{to_seq} after {seq}"
-                )
+            if not (isinstance(from_seq, int) and isinstance(to_seq, int) and head.__class__ is bytes):
+                self._unsound("type", to_seq, f"row {pos} of `log` holds a value of the wrong type")
+                continue
+            if from_seq != seq + 1 or to_seq < from_seq or pos <= last_pos:
+                message = f"row {pos} of `log` covers {from_seq} to {to_seq}, the one before it ends at {seq}"
+                self._unsound("log", to_seq, message)
             heads[to_seq] = head
             seq, last_pos = to_seq, pos
         return heads
 
-    def _opened(self, name: str, seq: int, envelope: bytes, body: Any, log: list[Fields]) -> Recorded | None:
+    def _covered(self, left: dict[int, bytes], log: list[Fields], last: int) -> None:
+        """Check that the log ends where the stream does."""
+        for seq in sorted(left):
+            self._unsound("log", seq, "`log` names a head where there is no event")
+        covered = max((row[2] for row in log if isinstance(row[2], int)), default=0)
+        if not left and covered != last:
+            self._unsound("log", last, f"`log` covers {covered} of {last} events")
+
+    def _opened(self, seq: int, envelope: bytes, body: Any, log: list[Fields]) -> Recorded | None:
         """Check a body against its envelope and decode it."""
         if body is None:
-            self._missing_body(name, seq, log)
+            self._missing_body(seq, log)
         elif body.__class__ is not bytes or sha256(body).digest() != envelope[_DIGEST_AT:]:
-            self._unsound("body", f"{name} #{seq}", "the body is not the one its envelope was sealed with")
+            self._unsound("body", seq, "the body is not the one its envelope was sealed with")
         else:
             try:
                 return chain.opened(seq, envelope, body)
             except UnknownEvent as wrong:
-                self._unsound("event", f"{name} #{seq}", str(wrong))
+                self._unsound("event", seq, str(wrong))
         return None
 
-    def _missing_body(self, name: str, seq: int, log: list[Fields]) -> None:
+    def _missing_body(self, seq: int, log: list[Fields]) -> None:
         self._sound = False
         self._notes.counts["erased"] += 1
         pos = max((row[4] for row in log if isinstance(row[1], int) and row[1] <= seq), default=0)
-        for at, event in self._erased.get(name, ()):
+        for at, event in self._erased.get(chain.stream_name(self._stream), ()):
             if at > pos and (not event.seqs or seq in event.seqs):
                 return
-        self._notes.found(
-            "missing_body", f"{name} #{seq}", "the body is gone and no later event says that it was erased"
-        )
+        self._unsound("missing_body", seq, "the body is gone and no later event says that it was erased")
 
-    def _unsound(self, code: str, where: str, message: str) -> None:
+    def _unsound(self, code: str, seq: Any, message: str) -> None:
         self._sound = False
-        self._notes.found(code, where, message)
+        self._notes.found(code, f"{chain.stream_name(self._stream)} #{seq}", message)
 
     # --- what follows from a stream --------------------------------------------------------------
 
