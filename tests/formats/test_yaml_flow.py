@@ -132,6 +132,12 @@ def test_what_is_no_flow_file(folder: Path) -> None:
     ]
 
 
+def test_problems_call_the_file_as_its_user_does(folder: Path) -> None:
+    Path("x.yaml").write_text("steps: {}")
+    with pytest.raises(InvalidDefinition, match=r"^mine.yaml:1:1 steps: a flow needs at least one step"):
+        load(folder / "x.yaml", name="mine.yaml")
+
+
 def test_very_many_problems_are_counted(folder: Path) -> None:
     steps = "".join(
         f"  s{index}: {{run: x, ned: 1, needs: [t{index}], if: inputs.a + {index} > 'x'}}\n"

@@ -54,16 +54,17 @@ class Loaded(msgspec.Struct, frozen=True):
     source: Source
 
 
-def load(path: Path) -> Loaded:
-    """Load a flow file.
+def load(path: Path, *, name: str = "") -> Loaded:
+    """Load a flow file; `name` is what problems call it, if not by its path.
 
     Raises:
         FileMissing: there is no such file.
         InvalidDefinition: with every problem of the file.
     """
-    data = _bytes(path)
+    name = name or str(path)
+    data = _bytes(path, name)
     tree = read(data, strict_numbers=path.suffix == ".json")
-    places = _Places(str(path), tree, data)
+    places = _Places(name, tree, data)
     if not tree.whole:
         raise InvalidDefinition([places.complaint(wrong) for wrong in tree.complaints])
     base = path.parent
@@ -79,31 +80,31 @@ def load(path: Path) -> Loaded:
         raise InvalidDefinition(_first(problems))
     content = canonical(document)
     definition = Definition(document, content, digest(content), words)
-    return Loaded(definition, files, base, Source(str(path), digest(data), len(data)))
+    return Loaded(definition, files, base, Source(name, digest(data), len(data)))
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, name: str) -> bytes:
     """Read a file that is one, and small enough."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise FileMissing(f"there is no file {path}") from None
+        raise FileMissing(f"there is no file {name}") from None
     except OSError as wrong:
-        raise _unreadable(path, f"cannot be read: {wrong.strerror}") from None
+        raise _unreadable(name, f"cannot be read: {wrong.strerror}") from None
     try:
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
-            raise _unreadable(path, "is not a regular file")
+            raise _unreadable(name, "is not a regular file")
         if state.st_size > BYTES_MAX:
-            raise _unreadable(path, too_large(state.st_size))
+            raise _unreadable(name, too_large(state.st_size))
         pieces = iter(lambda: os.read(handle, BYTES_MAX + 1), b"")
         return b"".join(islice(pieces, READS_MAX))
     finally:
         os.close(handle)
 
 
-def _unreadable(path: Path, message: str) -> InvalidDefinition:
-    return InvalidDefinition([Problem(0, 0, "", message, source=str(path))])
+def _unreadable(name: str, message: str) -> InvalidDefinition:
+    return InvalidDefinition([Problem(0, 0, "", message, source=name)])
 
 
 def _snapshot(base: Path, value: Json) -> tuple[dict[str, Path], dict[str, CodeFile], list[Finding]]:
