@@ -158,7 +158,8 @@ class Executor(Protocol):
     async def find(self, attempt: Attempt) -> bool:
         """Take up an attempt that an earlier engine may have started (`engine.md` C13).
 
-        True: it lives, has ended, or is lost, and `Ended` will be observed. False: it never started.
+        True: it lives, has ended, or is lost, and `Ended` will be observed (once more, if it was before).
+        False: it never started.
         """
 
     async def stop(self, attempt_id: str, grace_ms: int) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from runnotary.core import events as ev
 from runnotary.core.attempts import Attempt
+from runnotary.ports import Append, Appended, Refusal
 from tests.builders import a_flow
 from tests.simulation.simulate import Simulation
-from tests.simulation.world import Script
+from tests.simulation.world import MemoryStore, Script, logged
 
 FLOW = a_flow(
     {
@@ -108,3 +110,31 @@ def test_a_chain_costs_one_commit_per_step() -> None:
     simulation = Simulation(flow)
     simulation.play()
     assert simulation.store.commits == 41
+
+
+class Meddled(MemoryStore):
+    """Another writer gets in once, after the first commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meddled = False
+
+    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+        if self.commits and not self.meddled:
+            self.meddled = True
+            stream = batch[0].stream
+            seq, _ = self.head(stream)
+            by_another = Append(stream, seq, (ev.RunAnnotated("meddling"),), batch[0].at, bytes(16))
+            await super().append([by_another])
+        return await super().append(batch)
+
+
+def test_a_lost_race_is_folded_again_and_nothing_is_lost() -> None:
+    simulation = Simulation(a_flow({"a": [], "b": ["a"]}))
+    simulation.store = Meddled()
+    simulation.executor.receipts = logged(simulation.store, ev.TaskEnded)
+    simulation.executor.stopping = logged(simulation.store, ev.TaskStopping)
+    run = simulation.play()
+    assert run.state == "success"
+    assert simulation.store.meddled
+    assert any(isinstance(event, ev.RunAnnotated) for event in simulation.events())

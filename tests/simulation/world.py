@@ -234,7 +234,11 @@ class FakeExecutor:
 
     async def find(self, attempt: Attempt) -> bool:
         self.saboteur.maybe()
-        return attempt.id in self.processes
+        process = self.processes.get(attempt.id)
+        if process is not None and self._over(process):
+            self._told.add(attempt.id)
+            self._notify(Ended(attempt.id))
+        return process is not None
 
     async def stop(self, attempt_id: str, grace_ms: int) -> None:
         self.saboteur.maybe()

@@ -129,11 +129,17 @@ def _locked(home: Path) -> int:
 
 
 def is_locked(home: Path) -> bool:
-    """Tell whether an engine works in the home now."""
+    """Tell whether an engine works in the home now; asking stands in nobody's way."""
     try:
-        os.close(_locked(home)) if home.is_dir() else None
-    except HomeLocked:
+        handle = os.open(home / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(handle)
     return False
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from runnotary.core import definition, inputs
-from runnotary.core.definition import Definition
+from runnotary.core.definition import Definition, Words
 from runnotary.core.errors import Conflict, InvalidRunInput
 from runnotary.core.events import File, Trigger
 from runnotary.core.flow import Flow, Input
@@ -20,7 +20,7 @@ from runnotary.core.hashing import is_digest
 from runnotary.core.scope import file_value
 from runnotary.core.trees import Entry, manifest
 from runnotary.engine.reader import Reader
-from runnotary.engine.service import Submission, Words
+from runnotary.engine.service import Submission
 from runnotary.formats import snapshot, yaml_flow
 from runnotary.ports import Blobs
 
@@ -85,7 +85,7 @@ def _taken_in(request: StartRequest, blobs: Blobs, reader: Reader) -> Submission
     return Submission(
         definition=source.definition,
         words=source.words,
-        inputs=_inputs(request, source, blobs),
+        inputs=resolved(request, source, blobs),
         namespace=request.namespace,
         label=request.label,
         tags=request.tags,
@@ -111,15 +111,13 @@ def find(request: StartRequest, blobs: Blobs, reader: Reader) -> Source:
         row = reader.flow(request.target, request.namespace)
         words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)
         return Source(row.definition, reader.flow_of(row.definition), words, cwd, {})
-    loaded = yaml_flow.load(cwd / request.target)
+    loaded = yaml_flow.load(cwd / request.target, name=request.target)
     named = loaded.definition.document.get("code", {})
     for name, path in loaded.code.items():
         if blobs.put_file(path)[0] != named[name]["blob"]:
             raise Conflict(f"{path} changed while it was being read", hint="start again")
-    said = loaded.definition.words
-    words = Words(flow=said.flow, version=said.version, title=said.title, description=said.description)
     origin = {"file": loaded.source.name, "digest": loaded.source.digest, **_revision(loaded)}
-    return _kept(loaded.definition, words, loaded.base, origin, blobs)
+    return _kept(loaded.definition, loaded.definition.words, loaded.base, origin, blobs)
 
 
 def _revision(loaded: yaml_flow.Loaded) -> dict[str, Json]:
@@ -152,7 +150,7 @@ def command_document(command: ExecRequest) -> Json:
     return document
 
 
-def _inputs(request: StartRequest, source: Source, blobs: Blobs) -> dict[str, Json]:
+def resolved(request: StartRequest, source: Source, blobs: Blobs) -> dict[str, Json]:
     """Return the inputs as values; files are taken in. Undeclared names pass on and are refused later."""
     cwd = Path(request.cwd)
     found: dict[str, Json] = dict(request.values)

@@ -1,7 +1,7 @@
 """Work on a home by whichever engine there is: our own if the lock is free, else the one that holds it.
 
 Both sessions offer the same calls, so a command does not know which it got. If the other engine dies while
-we follow a run, its lock frees itself, and this process takes the home and the run over.
+we follow a run, its lock frees itself, and this process, or another that follows, takes the home over.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from runnotary.api.control import ControlClient, ControlServer
 from runnotary.app.home import Embedded, engine_socket
-from runnotary.app.intake import StartRequest, taken_in
+from runnotary.app.intake import StartRequest, find, taken_in
 from runnotary.app.system import operating_user
 from runnotary.config import Settings
-from runnotary.core.errors import AlreadyEnded, Conflict, HomeLocked, InvalidInput, Unreachable
+from runnotary.core.errors import AlreadyEnded, HomeLocked, InvalidInput, Unreachable
 from runnotary.core.events import By
 from runnotary.core.ids import from_text, to_text
 
 Json = Any
+TRIES: Final = 500
+PAUSE_SECONDS: Final = 0.02
 
 
 class Session(Protocol):
@@ -30,6 +32,9 @@ class Session(Protocol):
 
     async def start(self, request: StartRequest) -> str:
         """Accept a run; durable on return."""
+
+    async def register(self, request: StartRequest) -> Json:
+        """Let the name of a flow mean its file from now on; returns name, id and definition hash."""
 
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
         """Ask for the end of a run; durable on return."""
@@ -47,19 +52,32 @@ class Session(Protocol):
 @asynccontextmanager
 async def session(settings: Settings) -> AsyncIterator[Session]:
     """Open a session on the home: with our own engine if nobody else's works there."""
+    opened = await _opened(settings)
     try:
-        local = await LocalSession.open(settings)
-    except HomeLocked:
-        remote = await RemoteSession.open(settings)
-        try:
-            yield remote
-        finally:
-            await remote.close()
-        return
-    try:
-        yield local
+        yield opened
     finally:
-        await local.close()
+        await opened.close()
+
+
+async def _opened(settings: Settings) -> LocalSession | RemoteSession:
+    """Take the home, or reach whoever holds it; one that comes or goes just now needs a moment.
+
+    Raises:
+        Unreachable: someone holds the lock and does not answer.
+    """
+    for _ in range(TRIES):
+        try:
+            return await LocalSession.open(settings)
+        except HomeLocked:
+            pass
+        try:
+            return RemoteSession(settings, await ControlClient.connect(settings.home))
+        except Unreachable:
+            await asyncio.sleep(PAUSE_SECONDS)
+    raise Unreachable(
+        f"the engine that works in {settings.home} does not answer",
+        hint="see which process holds its file `lock`",
+    )
 
 
 class LocalSession:
@@ -86,6 +104,17 @@ class LocalSession:
     async def _start(self, request: StartRequest, by: By) -> str:
         submission = await taken_in(request, self.home.blobs, self.home.reader)
         return to_text(await self.home.service.submit(submission, by))
+
+    async def register(self, request: StartRequest) -> Json:
+        return await self._register(request, operating_user())
+
+    async def _register(self, request: StartRequest, by: By) -> Json:
+        source = await asyncio.to_thread(find, request, self.home.blobs, self.home.reader)
+        words = source.words
+        if not words.flow:
+            raise InvalidInput(f"{request.target} has no name to register", hint="write `flow: NAME` into it")
+        flow_id = await self.home.service.register(source.definition, words, by, request.namespace)
+        return {"flow": words.flow, "flow_id": flow_id, "definition_hash": source.definition}
 
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
         by = operating_user()
@@ -119,6 +148,8 @@ class LocalSession:
         match request:
             case {"op": "start", "request": dict(words)}:
                 return await self._start(msgspec.convert(words, StartRequest), by)
+            case {"op": "register", "request": dict(words)}:
+                return await self._register(msgspec.convert(words, StartRequest), by)
             case {"op": "cancel", "run": str(run)}:
                 await self.cancel(
                     run,
@@ -138,68 +169,50 @@ class LocalSession:
 
 
 class RemoteSession:
-    """A session with the engine of another process; becomes local if that engine dies."""
+    """A session with the engine of another process. If that one dies, someone inherits the home: maybe we."""
 
     def __init__(self, settings: Settings, client: ControlClient) -> None:
         self._settings = settings
-        self._client: ControlClient | None = client
-        self._local: LocalSession | None = None
-
-    @classmethod
-    async def open(cls, settings: Settings) -> RemoteSession:
-        """Connect to the engine that holds the home.
-
-        Raises:
-            Unreachable: it holds the lock and does not answer.
-        """
-        return cls(settings, await _connected(settings))
+        self._client = client
+        self._heir: LocalSession | RemoteSession | None = None
 
     async def start(self, request: StartRequest) -> str:
-        started: str = await self._other().ask("start", request=msgspec.to_builtins(request))
+        started: str = await self._client.ask("start", request=msgspec.to_builtins(request))
         return started
 
+    async def register(self, request: StartRequest) -> Json:
+        return await self._client.ask("register", request=msgspec.to_builtins(request))
+
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
-        await self._other().ask("cancel", run=run, reason=reason, grace_ms=grace_ms, force=force)
+        if self._heir is not None:
+            await self._heir.cancel(run, reason=reason, grace_ms=grace_ms, force=force)
+        else:
+            await self._client.ask("cancel", run=run, reason=reason, grace_ms=grace_ms, force=force)
 
     async def adopt(self, run: str, *, renew: bool) -> None:
-        await self._other().ask("adopt", run=run, renew=renew)
+        await self._client.ask("adopt", run=run, renew=renew)
 
     async def changes(self, run: str) -> AsyncIterator[None]:
         try:
-            async for _ in self._other().watch(run):
+            async for _ in self._client.watch(run):
                 yield
+            return
         except Unreachable:
-            self._local = await LocalSession.open(self._settings)
-            try:
-                await self._local.adopt(run, renew=False)
-            except AlreadyEnded:
-                return
-            async for _ in self._local.changes(run):
-                yield
+            self._heir = await _opened(self._settings)
+        try:
+            await self._heir.adopt(run, renew=False)
+        except AlreadyEnded:
+            return
+        async for _ in self._heir.changes(run):
+            yield
 
     def drain(self) -> None:
         """Leave the other engine alone: only its own terminal stops it."""
-        if self._local is not None:
-            self._local.drain()
+        if self._heir is not None:
+            self._heir.drain()
 
     async def close(self) -> None:
         """Hang up."""
-        if self._client is not None:
-            self._client.close()
-        if self._local is not None:
-            await self._local.close()
-
-    def _other(self) -> ControlClient:
-        if self._client is None:
-            raise Conflict("this session is closed")
-        return self._client
-
-
-async def _connected(settings: Settings) -> ControlClient:
-    """Connect; an engine that has just taken the lock needs a moment until it listens."""
-    for _ in range(50):
-        try:
-            return await ControlClient.connect(settings.home)
-        except Unreachable:
-            await asyncio.sleep(0.02)
-    return await ControlClient.connect(settings.home)
+        self._client.close()
+        if self._heir is not None:
+            await self._heir.close()

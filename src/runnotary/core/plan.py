@@ -170,7 +170,7 @@ def _sweep(run: Run, turn: Turn) -> None:
 
 
 def _swept(run: Run, *, force: bool) -> Iterator[str]:
-    """Yield the keys of all steps, the tasks of a `for_each` step before it; `finally` steps by force only."""
+    """Yield the keys of all steps, tasks of a `for_each` step before it; `finally` steps by force only."""
     for name, step in run.flow.steps.items():
         if force or not step.cleanup:
             yield from _keys(run, name)
@@ -301,6 +301,9 @@ def _start(run: Run, turn: Turn, key: str, ready_at: int, skips: Skips, now: int
     staged = {path: scope.evaluate(run, value, task) for path, value in step.stage.items()}
     if step.cleanup:
         environment["RUNNOTARY_STATUS"] = scope.outcome(run)
+    for what, held in (("env", environment), ("stage", staged)):
+        if len(canonical(held)) > ev.VALUE_MAX:
+            raise EvaluationError(f"{what} holds more than {ev.VALUE_MAX} bytes; pass large values as files")
     prints = {
         "step": run.flow.digests.get(step.name, ""),
         "with": variables,

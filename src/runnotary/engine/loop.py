@@ -99,16 +99,8 @@ class Engine:
 
         `renew` is a person's wish to go on: an attempt that turns out lost is tried again.
         """
-        if run_id in self._live:
-            return
-        live = Live(replay(run_id, self._store.read(run_stream(run_id)), self._flow_of))
-        live.run.touched.clear()
-        if live.run.finished is not None:
-            return
-        self._live[run_id] = live
-        live.renew = set(live.run.open) if renew else set()
-        await self._attempts.recover(live)
-        self._poke(live)
+        if run_id not in self._live:
+            await self._adopted(run_id, renew=renew)
 
     async def command(self, run_id: bytes, stimulus: Stimulus, actor: bytes) -> None:
         """Apply a command; on return it is durable.
@@ -163,6 +155,17 @@ class Engine:
                 break
             for task in self._tasks:
                 task.cancel()
+
+    async def _adopted(self, run_id: bytes, *, renew: bool = False) -> Live | None:
+        live = Live(replay(run_id, self._store.read(run_stream(run_id)), self._flow_of))
+        live.run.touched.clear()
+        if live.run.finished is not None:
+            return None
+        self._live[run_id] = live
+        live.renew = set(live.run.open) if renew else set()
+        await self._attempts.recover(live)
+        self._poke(live)
+        return live
 
     # --- turns -------------------------------------------------------------------------------------
 
@@ -268,12 +271,15 @@ class Engine:
         refusal = next((result for result in results if isinstance(result, Refusal)), None)
         if refusal is None:
             return True
-        log.error("run %s: commit refused (%s) %s", live.run.text, refusal.code, refusal.message)
         self._drop(live)
-        if refusal.code == "conflict" and expected:
-            await self.adopt(live.run.id)
-        elif not expected:
+        if refusal.code != "conflict" or not expected:
             raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
+        log.warning("run %s grew elsewhere; it is folded and planned again", live.run.text)
+        again = await self._adopted(live.run.id)
+        if again is not None:
+            again.watchers, again.done = live.watchers, live.done
+        else:
+            answer(live.done, None)
         return False
 
     def _perform(self, live: Live, turn: Turn, events: Iterable[ev.Event]) -> None:

@@ -16,7 +16,8 @@ from runnotary.core import events as ev
 from runnotary.core import ledger
 from runnotary.core.chain import actor_id, ledger_stream
 from runnotary.core.decide import Cancel, Update
-from runnotary.core.errors import AlreadyEnded, Conflict, RunNotFound, WaitTimeout
+from runnotary.core.definition import Words
+from runnotary.core.errors import AlreadyEnded, Conflict, InvalidInput, RunNotFound, WaitTimeout
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import canonical, digest
 from runnotary.core.ids import to_text, uuid7
@@ -26,15 +27,6 @@ from runnotary.engine.loop import Engine
 from runnotary.ports import Append, Blobs, Chance, Clock, Refusal, Store
 
 Json = Any
-
-
-class Words(msgspec.Struct, frozen=True, kw_only=True):
-    """What people say about a flow; none of it is hashed."""
-
-    flow: str = ""
-    version: str = ""
-    title: str = ""
-    description: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +69,7 @@ class Service:
         self._flow_of: Final = flow_of
         self._durability: Final = durability
         self._registering: Final = asyncio.Lock()
+        self._salt: Final = store.home_salt()
 
     async def register(self, definition: str, words: Words, by: ev.By, namespace: str = "default") -> str:
         """Let a name mean a definition from now on; nothing is written if it already does.
@@ -120,7 +113,9 @@ class Service:
 
         Raises:
             InvalidRunInput: inputs do not fit; no run was created.
+            InvalidInput: a label, tag or name is too long.
         """
+        check_words(submission)
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
         words = submission.words
@@ -215,7 +210,29 @@ class Service:
         return {}, ev.Large(digest(data), len(data))
 
     def _actor(self, by: ev.By) -> bytes:
-        return actor_id(self._store.home_salt(), by.principal)
+        return actor_id(self._salt, by.principal)
 
     def _new_id(self) -> bytes:
         return uuid7(self._clock.now(), self._chance.token(10))
+
+
+WORD_MAX: Final = 256
+WORDS_MAX: Final = 64
+
+
+def check_words(submission: Submission) -> None:
+    """Check what people say about a run, so that its first event stays small.
+
+    Raises:
+        InvalidInput: a text over 256 letters, a control character in one, or more than 64 of a kind.
+    """
+    texts = {"label": (submission.label,), "namespace": (submission.namespace,), "tag": submission.tags}
+    people = {"monitor": submission.monitors, "manager": submission.managers}
+    labels = {"label name": tuple(submission.labels), "label value": tuple(submission.labels.values())}
+    for what, held in (texts | people | labels).items():
+        if len(held) > WORDS_MAX:
+            raise InvalidInput(f"{len(held)} {what}s; at most {WORDS_MAX}")
+        for text in held:
+            if len(text) > WORD_MAX or not text.isprintable():
+                shown = text[:40] + ("…" if len(text) > 40 else "")
+                raise InvalidInput(f"{what} {shown!r}: at most {WORD_MAX} printable letters")

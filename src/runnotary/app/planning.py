@@ -1,0 +1,53 @@
+"""A request checked to the end without keeping anything: what `start --dry-run` shows."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from runnotary.app.home import reading
+from runnotary.app.intake import Source, StartRequest, find, is_file, resolved
+from runnotary.config import Settings
+from runnotary.core.hashing import PREFIX, digest
+from runnotary.core.inputs import complete
+from runnotary.engine.reader import Reader
+from runnotary.ports import Blobs
+
+Json = Any
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """What a run would be of: its definition, and its inputs completed."""
+
+    source: Source
+    inputs: dict[str, Json]
+
+
+class _OnlyHashing:
+    """Stands where blobs are kept: tells digests and keeps nothing."""
+
+    def put(self, data: bytes) -> str:
+        return digest(data)
+
+    def put_file(self, path: Path, *, known: str = "") -> tuple[str, int]:
+        with path.open("rb") as source:
+            state = hashlib.file_digest(source, "sha256")
+            return PREFIX + state.hexdigest(), source.tell()
+
+
+def planned(request: StartRequest, settings: Settings) -> Planned:
+    """Do what `start` does before a run exists, and leave no trace.
+
+    Raises:
+        InvalidDefinition, InvalidRunInput, NotFound: as `start` would.
+    """
+    blobs = cast(Blobs, _OnlyHashing())
+    with ExitStack() as stack:
+        by_itself = request.command is not None or is_file(request.target, Path(request.cwd))
+        reader = None if by_itself else stack.enter_context(reading(settings))
+        source = find(request, blobs, cast(Reader, reader))
+        return Planned(source, complete(source.flow, resolved(request, source, blobs)))
