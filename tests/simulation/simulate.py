@@ -21,6 +21,7 @@ from runnotary.core.ids import uuid7
 from runnotary.core.run import Run
 from runnotary.core.states import TERMINAL, State
 from runnotary.engine.loop import Engine
+from runnotary.engine.parts import Parts
 from tests.simulation.world import (
     Crashed,
     FakeExecutor,
@@ -91,15 +92,9 @@ class Simulation:
         saboteur = Saboteur(self.seed * 7919 + self.lives, self.crash_rate)
         self.store.saboteur = self.executor.saboteur = saboteur
         self.clock.forget()
-        engine = Engine(
-            store=self.store,
-            blobs=self.blobs,
-            executor=self.executor,
-            clock=self.clock,
-            chance=SeededChance(self.seed + self.lives),
-            flow_of=lambda definition: self.flow,
-            slots=self.slots,
-        )
+        chance = SeededChance(self.seed + self.lives)
+        parts = Parts(self.store, self.blobs, self.clock, chance, lambda definition: self.flow)
+        engine = Engine(parts, self.executor, slots=self.slots)
         try:
             if self.store.run(self.run_id) is None:
                 await engine.create(self.run_id, self.created, bytes(16))

@@ -22,7 +22,9 @@ from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.errors import HomeLocked, RunNotFound
 from runnotary.core.flow import Flow
+from runnotary.core.permissions import local_owner
 from runnotary.engine.loop import Engine
+from runnotary.engine.parts import Parts
 from runnotary.engine.reader import Reader
 from runnotary.engine.service import Service
 from runnotary.executors.process import rendezvous
@@ -89,23 +91,13 @@ class Embedded:
             Secrets(command=settings.secret_command.split()),
             settings=ProcessSettings(log_limit=settings.log_limit),
         )
-        self.engine: Final = Engine(
-            store=self.store,
-            blobs=self.blobs,
-            executor=self.executor,
-            clock=clock,
-            chance=chance,
-            flow_of=flows,
-            slots=settings.slots,
-        )
+        parts = Parts(self.store, self.blobs, clock, chance, flows)
+        self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
         self.service: Final = Service(
             self.engine,
-            store=self.store,
-            blobs=self.blobs,
-            clock=clock,
-            chance=chance,
-            flow_of=flows,
+            parts,
             durability=settings.durability,
+            caller_of=lambda by: local_owner(by.principal),
         )
         self.reader: Final = Reader(self.store, self.blobs, flows)
 

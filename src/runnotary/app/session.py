@@ -30,6 +30,10 @@ PAUSE_SECONDS: Final = 0.02
 class Session(Protocol):
     """What a command may ask of an engine. Runs are named by their full ids as text."""
 
+    @property
+    def own(self) -> bool:
+        """Tell whether the engine is in this process."""
+
     async def start(self, request: StartRequest) -> str:
         """Accept a run; durable on return."""
 
@@ -83,6 +87,8 @@ async def _opened(settings: Settings) -> LocalSession | RemoteSession:
 class LocalSession:
     """A session whose engine is in this process; other processes reach it over its socket."""
 
+    own = True
+
     def __init__(self, home: Embedded) -> None:
         self.home = home
         self._server = ControlServer(engine_socket(home.settings.home), self._handle, self._watch)
@@ -122,7 +128,7 @@ class LocalSession:
 
     async def adopt(self, run: str, *, renew: bool) -> None:
         if not self.home.engine.holds(from_text(run)):
-            await self.home.service.adopt(from_text(run), renew=renew)
+            await self.home.service.adopt(from_text(run), operating_user(), renew=renew)
 
     async def changes(self, run: str) -> AsyncIterator[None]:
         changed = asyncio.Event()
@@ -175,6 +181,10 @@ class RemoteSession:
         self._settings = settings
         self._client = client
         self._heir: LocalSession | RemoteSession | None = None
+
+    @property
+    def own(self) -> bool:
+        return self._heir is not None and self._heir.own
 
     async def start(self, request: StartRequest) -> str:
         started: str = await self._client.ask("start", request=msgspec.to_builtins(request))

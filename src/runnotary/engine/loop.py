@@ -23,7 +23,6 @@ from runnotary.core.chain import ENGINE_ACTOR, run_stream
 from runnotary.core.decide import Stimulus, decide
 from runnotary.core.documents import rows
 from runnotary.core.errors import Conflict, RunnotaryError
-from runnotary.core.flow import Flow
 from runnotary.core.fold import fold, replay
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Room, Start, Stop, Turn, advance
@@ -31,14 +30,11 @@ from runnotary.core.run import Run
 from runnotary.engine.attempts import Attempts
 from runnotary.engine.leases import Leases
 from runnotary.engine.live import Command, Live, answer, by_actor
+from runnotary.engine.parts import Parts
 from runnotary.engine.timers import Timers
 from runnotary.ports import (
-    Blobs,
-    Chance,
-    Clock,
     Executor,
     Refusal,
-    Store,
 )
 
 log = logging.getLogger("runnotary.engine")
@@ -47,31 +43,21 @@ log = logging.getLogger("runnotary.engine")
 class Engine:
     """Runs flows over the ports it is given; one per home."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        blobs: Blobs,
-        executor: Executor,
-        clock: Clock,
-        chance: Chance,
-        flow_of: Callable[[str], Flow],
-        slots: int,
-    ) -> None:
-        self._store = store
-        self._blobs = blobs
-        self._clock = clock
-        self._chance = chance
-        self._flow_of = flow_of
+    def __init__(self, parts: Parts, executor: Executor, *, slots: int) -> None:
+        self._store: Final = parts.store
+        self._blobs: Final = parts.blobs
+        self._clock: Final = parts.clock
+        self._chance: Final = parts.chance
+        self._flow_of: Final = parts.flow_of
         self._leases: Final = Leases(slots)
-        self._timers: Final = Timers(clock, self._due)
+        self._timers: Final = Timers(parts.clock, self._due)
         self._live: dict[bytes, Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._attempts: Final = Attempts(
             executor=executor,
-            store=store,
-            blobs=blobs,
+            store=parts.store,
+            blobs=parts.blobs,
             leases=self._leases,
             live_of=self._live.get,
             deliver=self._deliver,

@@ -1,4 +1,4 @@
-"""The commands that every front door uses: register, submit, cancel, update, adopt, wait.
+"""The commands that every front door uses: register, submit, cancel, adopt.
 
 A door brings words; this file checks them, writes the facts and answers with ids. Questions (list, show)
 go to the store's read side and need no engine.
@@ -7,7 +7,8 @@ go to the store's read side and need no engine.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -15,18 +16,22 @@ from runnotary import __version__
 from runnotary.core import events as ev
 from runnotary.core import ledger
 from runnotary.core.chain import actor_id, ledger_stream
-from runnotary.core.decide import Cancel, Update
+from runnotary.core.decide import Cancel
 from runnotary.core.definition import Words
-from runnotary.core.errors import AlreadyEnded, Conflict, InvalidInput, RunNotFound, WaitTimeout
+from runnotary.core.errors import AlreadyEnded, Conflict, InvalidInput, RunNotFound
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import canonical, digest
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.inputs import complete
+from runnotary.core.permissions import Action, Caller, People, require
+from runnotary.core.rows import RunRow
 from runnotary.core.states import TERMINAL, State
 from runnotary.engine.loop import Engine
-from runnotary.ports import Append, Blobs, Chance, Clock, Refusal, Store
+from runnotary.engine.parts import Parts
+from runnotary.ports import Append, Refusal
 
 Json = Any
+decode = msgspec.json.decode
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,29 +58,32 @@ class Service:
     def __init__(
         self,
         engine: Engine,
+        parts: Parts,
         *,
-        store: Store,
-        blobs: Blobs,
-        clock: Clock,
-        chance: Chance,
-        flow_of: Any,
-        durability: Any,
+        durability: Literal["full", "normal"],
+        caller_of: Callable[[ev.By], Caller],
     ) -> None:
         self._engine: Final = engine
-        self._store: Final = store
-        self._blobs: Final = blobs
-        self._clock: Final = clock
-        self._chance: Final = chance
-        self._flow_of: Final = flow_of
+        self._store: Final = parts.store
+        self._blobs: Final = parts.blobs
+        self._clock: Final = parts.clock
+        self._chance: Final = parts.chance
+        self._flow_of: Final = parts.flow_of
         self._durability: Final = durability
+        self._caller_of: Final = caller_of
         self._registering: Final = asyncio.Lock()
-        self._salt: Final = store.home_salt()
+        self._salt: Final = parts.store.home_salt()
 
     async def register(self, definition: str, words: Words, by: ev.By, namespace: str = "default") -> str:
         """Let a name mean a definition from now on; nothing is written if it already does.
 
-        Returns the flow's id. Raises `Conflict` after repeated collisions with another writer.
+        Returns the flow's id.
+
+        Raises:
+            PermissionDenied: the caller may not change what a name means here.
+            Conflict: another writer got in again and again.
         """
+        require(self._caller_of(by), Action.REGISTER, People(namespace))
         stream = ledger_stream(namespace)
         async with self._registering:
             for _ in range(5):
@@ -86,6 +94,7 @@ class Service:
                     *said,
                 ):
                     return known.id
+                require(self._caller_of(by), Action.REGISTER, People(namespace))
                 flow_id = known.id if known else to_text(self._new_id())
                 change = ev.DefinitionChanged(
                     flow=words.flow,
@@ -114,8 +123,10 @@ class Service:
         Raises:
             InvalidRunInput: inputs do not fit; no run was created.
             InvalidInput: a label, tag or name is too long.
+            PermissionDenied: the caller may not start runs here.
         """
         check_words(submission)
+        require(self._caller_of(by), Action.START, People(submission.namespace))
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
         words = submission.words
@@ -157,50 +168,39 @@ class Service:
 
         Raises:
             RunNotFound, AlreadyEnded: nothing to cancel (a cancelled run is no error).
+            PermissionDenied: the caller may not.
         """
-        await self._take_up(run_id, State.CANCELLED)
+        row = self._permitted(run_id, by, Action.CANCEL)
+        if row.status == State.CANCELLED:
+            return
+        if State(row.status) in TERMINAL:
+            raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
+        await self._engine.adopt(run_id)
         if self._engine.holds(run_id):
             await self._engine.command(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
 
-    async def update(self, run_id: bytes, by: ev.By, changes: dict[str, Json]) -> None:
-        """Change label, tags, labels, monitors or managers of an open run."""
-        await self._take_up(run_id, None)
-        await self._engine.command(run_id, Update(by, changes), self._actor(by))
-
-    async def adopt(self, run_id: bytes, *, renew: bool = False) -> None:
+    async def adopt(self, run_id: bytes, by: ev.By, *, renew: bool = False) -> None:
         """Go on with an interrupted run.
 
         Raises:
             RunNotFound: there is none.
-            AlreadyEnded: it is over; a new run is what `rerun` makes.
+            AlreadyEnded: it is over.
+            PermissionDenied: the caller may not.
         """
-        row = self._store.run(run_id)
-        if row is None:
-            raise RunNotFound(f"no run {to_text(run_id)} in this home")
+        row = self._permitted(run_id, by, Action.RESUME)
         if State(row.status) in TERMINAL:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id, renew=renew)
 
-    async def wait(self, run_id: bytes, *, timeout: float | None = None) -> None:
-        """Return when the run is over.
-
-        Raises:
-            WaitTimeout: it is not over in time; the run goes on.
-        """
-        try:
-            await asyncio.wait_for(self._engine.ended(run_id), timeout)
-        except TimeoutError:
-            raise WaitTimeout(f"run {to_text(run_id)} is still open; it goes on") from None
-
-    async def _take_up(self, run_id: bytes, allowed: State | None) -> None:
+    def _permitted(self, run_id: bytes, by: ev.By, action: Action) -> RunRow:
+        """Return the run's row if the caller may do this with it."""
         row = self._store.run(run_id)
         if row is None:
             raise RunNotFound(f"no run {to_text(run_id)} in this home")
-        state = State(row.status)
-        if state in TERMINAL and state is not allowed:
-            raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {state}")
-        if state not in TERMINAL:
-            await self._engine.adopt(run_id)
+        monitors, managers = decode(row.monitors), decode(row.managers)
+        people = People(row.namespace, row.owner, tuple(monitors), tuple(managers))
+        require(self._caller_of(by), action, people, run=to_text(run_id))
+        return row
 
     def _packed(self, value: dict[str, Json]) -> tuple[dict[str, Json], ev.Large | None]:
         data = canonical(value)
