@@ -23,6 +23,7 @@ import msgspec
 from runnotary.core.attempts import Attempt
 from runnotary.core.hashing import PREFIX, canonical
 from runnotary.executors.containment import MARK
+from runnotary.executors.process.escaping import json_bytes
 from runnotary.executors.process.failures import Refused
 
 Json = Any
@@ -98,23 +99,22 @@ class Environments:
             if name in _OWN or name == MARK:
                 raise Refused("bad_variable", f"variable {name}: the name is the engine's own")
             public.pop(name, None)
-        _check(public)
-        _check(secrets)
-        evidence = self._evidence_of(attempt, public, secrets, folder)
-        kept = {
-            name: value.replace(folder, FOLDER) for name, value in public.items() if name not in inherited
+        for given in (values, attempt.environment, secrets):
+            _check(given)
+        placed = {name: value.replace(folder, FOLDER) for name, value in public.items()}
+        evidence = self._evidence_of(attempt, placed, sorted(secrets))
+        foreign = sorted(name for name, value in inherited.items() if public.get(name) == value)
+        for name in foreign:
+            del placed[name]
+        shell = {
+            "argv": attempt.argv,
+            "cwd": "work",
+            "environment": placed,
+            "inherit": foreign,
+            "secrets": attempt.secrets,
+            "evidence": evidence.decode(),
         }
-        shell = json.dumps(
-            {
-                "argv": attempt.argv,
-                "cwd": "work",
-                "environment": kept,
-                "inherit": sorted(inherited),
-                "secrets": attempt.secrets,
-                "evidence": evidence.decode(),
-            }
-        )
-        return Environment({**public, **secrets}, evidence, shell.encode())
+        return Environment({**public, **secrets}, evidence, json_bytes(shell))
 
     def _inherited(self, attempt: Attempt) -> dict[str, str]:
         for name in attempt.inherit:
@@ -129,28 +129,21 @@ class Environments:
             if name in self._environ and name not in self._shared
         }
 
-    def _evidence_of(
-        self, attempt: Attempt, public: dict[str, str], secrets: Mapping[str, str], folder: str
-    ) -> bytes:
-        pairs = [
-            [name, value.replace(folder, FOLDER)]
-            for name, value in sorted(public.items())
-            if name not in _IDENTITY
-        ]
-        digest = PREFIX + hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-        declared = sorted(attempt.environment)
-        cached = (digest, *sorted(secrets), "", *declared)
+    def _evidence_of(self, attempt: Attempt, placed: dict[str, str], secrets: list[str]) -> bytes:
+        pairs = [pair for pair in sorted(placed.items()) if pair[0] not in _IDENTITY]
+        digest = PREFIX + hashlib.sha256(json_bytes(pairs)).hexdigest()
+        cached = (digest, *secrets, "", *sorted(attempt.environment))
         evidence = self._evidence.get(cached)
         if evidence is None:
             shown = {
-                name: _printable(value.replace(folder, FOLDER))
-                for name, value in public.items()
+                name: _printable(value)
+                for name, value in placed.items()
                 if name in attempt.environment or name in ("LANG", "TZ") or name.startswith("LC_")
             }
             evidence = canonical(
                 {
-                    "names": sorted([*public, *secrets, MARK]),
-                    "secrets": sorted(secrets),
+                    "names": sorted([*placed, *secrets, MARK]),
+                    "secrets": secrets,
                     "public": shown,
                     "hash": digest,
                 }

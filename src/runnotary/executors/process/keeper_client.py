@@ -9,7 +9,6 @@ here knows what an attempt means.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections import deque
@@ -20,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from runnotary.core.errors import RunnotaryError, Unreachable
+from runnotary.executors.process.escaping import json_bytes
 
 Json = Any
 
@@ -205,8 +205,7 @@ class _Connection(asyncio.Protocol):
     def ask(self, message: dict[str, Json]) -> asyncio.Future[dict[str, Json]]:
         """Send a request; the future is its answer, or fails with `Unreachable`."""
         answer: asyncio.Future[dict[str, Json]] = self._loop.create_future()
-        # Not msgspec: names that are not UTF-8 travel as lone surrogates, which only this escapes.
-        line = json.dumps(message).encode() + b"\n"
+        line = json_bytes(message) + b"\n"
         if self.gone.done() or self._transport is None:
             answer.set_exception(Unreachable("the keeper went away"))
         elif len(line) > LONGEST_LINE:
@@ -217,7 +216,7 @@ class _Connection(asyncio.Protocol):
 
     def tell(self, message: dict[str, Json]) -> None:
         """Send a request some time soon, and drop its answer."""
-        self._idle_talk.append(json.dumps(message).encode() + b"\n")
+        self._idle_talk.append(json_bytes(message) + b"\n")
         if len(self._idle_talk) == 1:
             self._loop.call_later(_SOON, self._talk)
 
