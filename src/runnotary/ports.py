@@ -168,6 +168,9 @@ class Executor(Protocol):
     async def collect(self, attempt_id: str) -> Outcome:
         """Read the outcome from the attempt's own record; hash and keep what it left."""
 
+    def leftovers(self) -> list[str]:
+        """Return the ids of attempts for which something is still held, whoever started them."""
+
     async def release(self, attempt_id: str, *, keep: bool) -> None:
         """Give up everything held for it; `keep` leaves its folder for `run shell`."""
 

@@ -199,3 +199,16 @@ def test_a_step_that_prints_much_is_kept_by_head_and_tail(play: Play, reader: Re
     assert kept.startswith(b"xxx")
     assert kept.endswith(b"the end\n")
     assert len(kept) <= 17 << 20
+
+
+def test_what_a_crash_left_between_receipt_and_release_is_cleared_at_the_next_start(
+    play: Play, reader: Read, settings: Any
+) -> None:
+    run = play({"steps": {"good": {"run": "true"}, "bad": {"run": "false"}}})
+    read = reader()
+    ids = {task["step"]: task["attempts"][0]["id"] for task in read.tasks(read.resolve(run))}
+    attempts = settings.home / "attempts"
+    assert [path.name for path in attempts.iterdir()] == [ids["bad"]]
+    (attempts / ids["good"]).mkdir()
+    play({"steps": {"next": {"run": "true"}}})
+    assert [path.name for path in attempts.iterdir()] == [ids["bad"]]

@@ -95,6 +95,7 @@ class Simulation:
         chance = SeededChance(self.seed + self.lives)
         parts = Parts(self.store, self.blobs, self.clock, chance, lambda definition: self.flow)
         engine = Engine(parts, self.executor, slots=self.slots)
+        engine.open()
         try:
             if self.store.run(self.run_id) is None:
                 await engine.create(self.run_id, self.created, bytes(16))

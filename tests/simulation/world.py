@@ -267,6 +267,9 @@ class FakeExecutor:
             exited_at=process.ends_at,
         )
 
+    def leftovers(self) -> list[str]:
+        return [name for name, process in self.processes.items() if not process.released]
+
     async def release(self, attempt_id: str, *, keep: bool) -> None:
         self.saboteur.maybe()
         process = self.processes.get(attempt_id)

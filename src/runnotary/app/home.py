@@ -93,6 +93,7 @@ class Embedded:
         )
         parts = Parts(self.store, self.blobs, clock, chance, flows)
         self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
+        self.engine.open()
         self.service: Final = Service(
             self.engine,
             parts,

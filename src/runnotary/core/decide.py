@@ -157,12 +157,12 @@ def _verdict(task: Task, outcome: Outcome) -> tuple[Any, str, ev.Failure | None]
             seconds = (task.deadline - (task.started_at or 0)) / 1_000_000
             return "failed", Reason.TIMEOUT, _failure(task, "timeout", f"no end within {seconds:g} s")
         return "cancelled", Reason.CANCELLED, _failure(task, "cancelled", "stopped by a cancel")
+    if outcome.failure is not None:
+        return "failed", outcome.reason or Reason.ERROR, outcome.failure
     if outcome.signal is not None:
         return "failed", Reason.ERROR, _failure(task, "signal", f"killed by signal {outcome.signal}")
     if outcome.exit_code:
         return "failed", Reason.ERROR, _failure(task, "exit_code", f"exit {outcome.exit_code}")
-    if outcome.failure is not None:
-        return "failed", outcome.reason or Reason.ERROR, outcome.failure
     return "success", "", None
 
 

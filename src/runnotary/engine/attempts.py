@@ -19,9 +19,13 @@ from runnotary.core.decide import Observed, Reported, Stimulus
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Stop, attempt_of
 from runnotary.core.scope import NeedsLoad
+from runnotary.core.states import State
 from runnotary.engine.leases import Lease, Leases
 from runnotary.engine.live import Live
-from runnotary.ports import Blobs, Ended, Executor, Observation, Report, Store
+from runnotary.ports import Blobs, Ended, Executor, Observation, Report, RunQuery, Store
+
+SWEPT_RUNS: Final = 100
+"""How many of the newest runs are looked through: what is left is left by the last engine."""
 
 log = logging.getLogger("runnotary.engine")
 
@@ -83,6 +87,17 @@ class Attempts:
                 self._fail(live, key, number, "cancelled", "stopped before it was started", stopped=True)
             else:
                 await self._begin(live, attempt)
+
+    def sweep(self) -> None:
+        """Let go of what a crash between receipt and release left; failed attempts stay for `run shell`."""
+        left = set(self._executor.leftovers())
+        for run in self._store.runs(RunQuery(limit=SWEPT_RUNS)) if left else ():
+            for task in self._store.tasks(run.id):
+                done = task.status in (State.SUCCESS, State.CANCELLED)
+                for number in range(1, task.attempts + 1 if done else task.attempts):
+                    attempt = attempt_id(run.id, task.key, number)
+                    if attempt in left:
+                        self._spawn(self._executor.release(attempt, keep=False))
 
     def lease(self, live: Live, key: str) -> None:
         """Let the open attempt of a task hold a slot."""

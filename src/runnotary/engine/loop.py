@@ -66,6 +66,10 @@ class Engine:
 
     # --- what the service asks ---------------------------------------------------------------------
 
+    def open(self) -> None:
+        """Clear away what the engine before us had no time for."""
+        self._attempts.sweep()
+
     async def create(self, run_id: bytes, created: ev.RunCreated, actor: bytes) -> None:
         """Accept a run; on return it is durable and its first attempts are ordered.
 

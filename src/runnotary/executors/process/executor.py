@@ -300,6 +300,10 @@ class ProcessExecutor:
             return self._collector.collect(held)
         return await asyncio.to_thread(self._collector.collect, held)
 
+    def leftovers(self) -> list[str]:
+        """Return the attempts that have a folder."""
+        return self._folders.names()
+
     async def release(self, attempt_id: str, *, keep: bool) -> None:
         """Give up everything held for it; `keep` leaves its folder for `run shell`."""
         held = self._held.get(attempt_id)

@@ -53,6 +53,13 @@ class Folders:
         """Return where the folder of an attempt is, or would be."""
         return f"{self.path}/{attempt}"
 
+    def names(self) -> list[str]:
+        """Return the attempts that have a folder."""
+        try:
+            return [name for name in os.listdir(self.path) if not name.startswith(".")]
+        except FileNotFoundError:
+            return []
+
     def make(self, attempt: str) -> str:
         """Make an empty folder, or empty the one that an interrupted start left.
 
