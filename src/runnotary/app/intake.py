@@ -6,6 +6,7 @@ Nothing is recorded before everything was read and checked: a bad flow or a bad 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,23 @@ def _kept(made: Definition, words: Words, base: Path, origin: dict[str, Json], b
     return Source(digest, definition.compile(made.document), words, base, origin)
 
 
+def _named(paths: tuple[str, ...]) -> dict[str, str]:
+    """Give each path a name that an expression can use: `out/table.csv` is `table_csv`."""
+    named: dict[str, str] = {}
+    for path in paths:
+        stem = re.sub("[^A-Za-z0-9_]", "_", Path(path).name)
+        stem = stem if stem[:1].isalpha() else f"file_{stem}"
+        name, number = stem, 1
+        while name in named:
+            number += 1
+            name = f"{stem}_{number}"
+        named[name] = path
+    return named
+
+
 def command_document(command: ExecRequest) -> Json:
     """Return the flow that `exec` means: one step, its files staged under the names it expects."""
-    names = {f"input_{number}": path for number, path in enumerate(command.inputs, start=1)}
+    names = _named(command.inputs)
     step: dict[str, Json] = {"run": list(command.argv)}
     if names:
         step["stage"] = {path: f"${{{{ inputs.{name} }}}}" for name, path in names.items()}
@@ -146,7 +161,10 @@ def command_document(command: ExecRequest) -> Json:
     if names:
         document["inputs"] = {name: {"type": "file", "default": path} for name, path in names.items()}
     if command.outputs:
-        document["outputs"] = {path: f"${{{{ steps.command.files['{path}'] }}}}" for path in command.outputs}
+        made = _named(command.outputs)
+        document["outputs"] = {
+            name: f"${{{{ steps.command.files['{path}'] }}}}" for name, path in made.items()
+        }
     return document
 
 
