@@ -315,8 +315,7 @@ def settings_page() -> str:
             table(("setting", "flag", "variable", "default", "meaning"), rows),
             "A secret is no setting: `RUNNOTARY_SECRET_<NAME>` in the environment of the engine, or what",
             "`secret_command` prints. `RUNNOTARY_DEBUG=1` shows where an unexpected error came from.\n",
-            "A step finds these variables in its own environment: `RUNNOTARY_OUTPUT`, `RUNNOTARY_REPORT`,",
-            "`RUNNOTARY_ATTEMPT`, and in a `finally` step `RUNNOTARY_STATUS`.\n",
+            "What a step finds in its own environment is in [steps.md](../steps.md).\n",
         ]
     )
 
