@@ -25,7 +25,7 @@ def defined_in(path: Path) -> Iterator[str]:
 
 
 def test_it_can_be_read_in_one_go() -> None:
-    assert len(TEXT.splitlines()) <= 250
+    assert len(WRITTEN.splitlines()) <= 150  # the table of modules grows with the house
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__init__.py"], ids=name_of)
