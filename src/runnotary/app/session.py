@@ -15,7 +15,7 @@ import msgspec
 
 from runnotary.api.control import ControlClient, ControlServer
 from runnotary.app.home import Embedded, engine_socket
-from runnotary.app.intake import StartRequest, find, taken_in
+from runnotary.app.intake import StartRequest, find, keep, taken_in
 from runnotary.app.system import operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import AlreadyEnded, HomeLocked, InvalidInput, Unreachable
@@ -115,10 +115,11 @@ class LocalSession:
         return await self._register(request, operating_user())
 
     async def _register(self, request: StartRequest, by: By) -> Json:
-        source = await asyncio.to_thread(find, request, self.home.blobs, self.home.reader)
+        source = await asyncio.to_thread(find, request, self.home.reader)
         words = source.words
         if not words.flow:
             raise InvalidInput(f"{request.target} has no name to register", hint="write `flow: NAME` into it")
+        await asyncio.to_thread(keep, source, self.home.blobs)
         flow_id = await self.home.service.register(source.definition, words, by, request.namespace)
         return {"flow": words.flow, "flow_id": flow_id, "definition_hash": source.definition}
 
@@ -175,16 +176,16 @@ class LocalSession:
 
 
 class RemoteSession:
-    """A session with the engine of another process. If that one dies, someone inherits the home: maybe we."""
+    """A session with the engine of another process. If that one goes, the home is ours, or the next one's."""
 
     def __init__(self, settings: Settings, client: ControlClient) -> None:
         self._settings = settings
         self._client = client
-        self._heir: LocalSession | RemoteSession | None = None
+        self._inherited: LocalSession | None = None
 
     @property
     def own(self) -> bool:
-        return self._heir is not None and self._heir.own
+        return self._inherited is not None
 
     async def start(self, request: StartRequest) -> str:
         started: str = await self._client.ask("start", request=msgspec.to_builtins(request))
@@ -194,35 +195,54 @@ class RemoteSession:
         return await self._client.ask("register", request=msgspec.to_builtins(request))
 
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
-        if self._heir is not None:
-            await self._heir.cancel(run, reason=reason, grace_ms=grace_ms, force=force)
-        else:
-            await self._client.ask("cancel", run=run, reason=reason, grace_ms=grace_ms, force=force)
+        while self._inherited is None:
+            try:
+                await self._client.ask("cancel", run=run, reason=reason, grace_ms=grace_ms, force=force)
+                return
+            except Unreachable:
+                await self._look_again()
+        await self._inherited.cancel(run, reason=reason, grace_ms=grace_ms, force=force)
 
     async def adopt(self, run: str, *, renew: bool) -> None:
-        await self._client.ask("adopt", run=run, renew=renew)
+        while self._inherited is None:
+            try:
+                await self._client.ask("adopt", run=run, renew=renew)
+                return
+            except Unreachable:
+                await self._look_again()
+        await self._inherited.adopt(run, renew=renew)
 
     async def changes(self, run: str) -> AsyncIterator[None]:
-        try:
-            async for _ in self._client.watch(run):
-                yield
-            return
-        except Unreachable:
-            self._heir = await _opened(self._settings)
-        try:
-            await self._heir.adopt(run, renew=False)
-        except AlreadyEnded:
-            return
-        async for _ in self._heir.changes(run):
+        while self._inherited is None:
+            try:
+                async for _ in self._client.watch(run):
+                    yield
+                return
+            except Unreachable:
+                await self._look_again()
+            try:
+                await self.adopt(run, renew=False)
+            except AlreadyEnded:
+                return
+        async for _ in self._inherited.changes(run):
             yield
 
     def drain(self) -> None:
         """Leave the other engine alone: only its own terminal stops it."""
-        if self._heir is not None:
-            self._heir.drain()
+        if self._inherited is not None:
+            self._inherited.drain()
 
     async def close(self) -> None:
         """Hang up."""
         self._client.close()
-        if self._heir is not None:
-            await self._heir.close()
+        if self._inherited is not None:
+            await self._inherited.close()
+
+    async def _look_again(self) -> None:
+        """The engine has gone: take the home, or reach whoever was faster."""
+        self._client.close()
+        opened = await _opened(self._settings)
+        if isinstance(opened, LocalSession):
+            self._inherited = opened
+        else:
+            self._client = opened._client

@@ -1,0 +1,77 @@
+"""What was typed, as settings and values."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runnotary import config
+from runnotary.config import Settings
+from runnotary.core.errors import FileMissing, InvalidInput
+from runnotary.core.notation import DURATION_FORM, milliseconds
+
+Json = Any
+
+
+def settings_of(args: Namespace) -> Settings:
+    """Resolve the settings of this command."""
+    return config.load({"home": args.home, "durability": args.durability, "slots": args.slots})
+
+
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE` texts.
+
+    Raises:
+        InvalidInput: one has no `=`, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"{option} {text}: write {option} NAME=VALUE")
+        if name in found:
+            raise InvalidInput(f"{option} {name}: given twice")
+        found[name] = value
+    return found
+
+
+def json_object(option: str, place: str | None) -> dict[str, Json]:
+    """Read a file with a JSON object; `-` is standard input.
+
+    Raises:
+        InvalidInput: it is not one. FileMissing: there is none.
+    """
+    if place is None:
+        return {}
+    try:
+        data = sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()
+        found = msgspec.json.decode(data)
+    except FileNotFoundError:
+        raise FileMissing(f"{option} {place}: there is no such file") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise InvalidInput(f"{option} {place}: not JSON: {wrong}") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{option} {place}: expected an object of inputs")
+    return found
+
+
+def duration_ms(option: str, text: str | None, default: int = 0) -> int:
+    """Read a duration.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if text is None:
+        return default
+    number = (
+        float(text) if text.replace(".", "", 1).isascii() and text.replace(".", "", 1).isdigit() else text
+    )
+    ms = milliseconds(number)
+    if ms is None:
+        raise InvalidInput(f"{option} {text}: write {DURATION_FORM}")
+    return ms

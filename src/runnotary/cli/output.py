@@ -1,0 +1,124 @@
+"""Where answers are written: JSON, YAML and names as they are, text as a page of lines and tables.
+
+A page is plain text of fixed form unless the stream is a terminal; only then rich is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Final
+
+from runnotary.cli.words import DIM, visible
+
+Json = Any
+Part = str | tuple[str, str]
+"""A piece of a line; with a style if it is a pair."""
+
+GAP: Final = 2
+
+
+def emit(
+    form: str | None,
+    document: Json,
+    text: Callable[[], None],
+    *,
+    each: Sequence[Json] | None = None,
+    key: str = "id",
+) -> None:
+    """Write an answer in the asked form. `each` are its parts, one per line; `key` is what names a part."""
+    parts = [document] if each is None else each
+    if form in (None, "table"):
+        text()
+    elif form == "json":
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+    elif form == "jsonl":
+        for part in parts:
+            print(json.dumps(part, ensure_ascii=False, separators=(",", ":")))
+    elif form == "yaml":
+        print(_yaml(document), end="")
+    else:
+        for part in parts:
+            print(visible(str(part[key])))
+
+
+def _yaml(document: Json) -> str:
+    import yaml
+
+    written: str = yaml.dump(
+        document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
+    return written
+
+
+class Page:
+    """Lines and tables on one stream."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream: Final = stream or sys.stdout
+        self.is_terminal: Final = self._stream.isatty()
+        self._rich: Any = None
+
+    def line(self, *parts: Part) -> None:
+        """Write one line; parts without a text are left out together with their gap."""
+        if not self.is_terminal:
+            print("".join(part if isinstance(part, str) else part[0] for part in parts), file=self._stream)
+            return
+        from rich.text import Text
+
+        text = Text()
+        for part in parts:
+            text.append(*([part] if isinstance(part, str) else part))
+        self.console.print(text, soft_wrap=True)
+
+    def table(self, rows: Sequence[Sequence[Part]], headers: Sequence[str] = (), *, right: str = "") -> None:
+        """Write columns as wide as their content; those whose number stands in `right` end flush."""
+        if not rows:
+            return
+        if self.is_terminal:
+            self._rich_table(rows, headers, right)
+            return
+        plain = [[part if isinstance(part, str) else part[0] for part in row] for row in rows]
+        if headers:
+            plain.insert(0, list(headers))
+        widths = [max(len(row[column]) for row in plain) for column in range(len(plain[0]))]
+        for row in plain:
+            cells = [
+                cell.rjust(width) if str(column) in right else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+                if width
+            ]
+            print((" " * GAP).join(cells).rstrip(), file=self._stream)
+
+    def _rich_table(self, rows: Sequence[Sequence[Part]], headers: Sequence[str], right: str) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, show_header=bool(headers), header_style=DIM, padding=(0, 1))
+        used = [
+            column
+            for column in range(len(rows[0]))
+            if any((part if isinstance(part, str) else part[0]) for part in (row[column] for row in rows))
+        ]
+        for column in used:
+            table.add_column(
+                headers[column] if headers else "",
+                justify="right" if str(column) in right else "left",
+                no_wrap=True,
+                overflow="ellipsis",
+                min_width=12 if column == 0 and headers else None,
+            )
+        for row in rows:
+            cells = [row[column] for column in used]
+            table.add_row(*(Text(cell) if isinstance(cell, str) else Text(*cell) for cell in cells))
+        self.console.print(table)
+
+    @property
+    def console(self) -> Any:
+        """The terminal."""
+        if self._rich is None:
+            from rich.console import Console
+
+            self._rich = Console(file=self._stream, highlight=False, emoji=False, markup=False)
+        return self._rich

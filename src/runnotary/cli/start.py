@@ -1,0 +1,119 @@
+"""`start` and `exec`: a run from the words typed to its end, followed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from runnotary.app.intake import ExecRequest, StartRequest, is_file
+from runnotary.app.planning import planned
+from runnotary.app.records import reading, shown_status
+from runnotary.cli import copying, words
+from runnotary.cli.asked import duration_ms, json_object, pairs, settings_of
+from runnotary.cli.following import LEFT, Followed, View, follow
+from runnotary.cli.output import Page, emit
+from runnotary.cli.plans import plan_document, write_plan
+from runnotary.cli.summary import conclude, exit_status, stderr_page
+from runnotary.cli.views import view_for
+from runnotary.config import Settings
+from runnotary.core.errors import InvalidInput, NotFound
+from runnotary.core.states import State
+
+Json = Any
+
+
+def start(args: Namespace) -> int:
+    """Start a run of a flow."""
+    given, values = pairs("-i", args.given), json_object("-I", args.inputs)
+    if twice := sorted(given.keys() & values.keys()):
+        raise InvalidInput(f"-i {twice[0]}: also in {args.inputs}")
+    request = _request(args, target=args.target, given=given, values=values)
+    settings = settings_of(args)
+    try:
+        if args.dry_run:
+            plan = planned(request, settings)
+            emit(args.format, plan_document(plan), lambda: write_plan(Page(), plan))
+            return 0
+        target = Path(args.out) if args.out else None
+        return _run(args, settings, request, view_for(quiet=args.quiet, wait=args.wait), target)
+    except NotFound as missing:
+        if not args.meant or is_file(args.target, Path.cwd()):
+            raise
+        # `run lst` is no flow either: it was meant as a command.
+        raise InvalidInput(
+            f"no command run {args.target}, nor a flow of that name", hint=args.meant
+        ) from missing
+
+
+def execute(args: Namespace) -> int:
+    """Record the run of one command."""
+    if not args.rest:
+        raise InvalidInput(
+            "exec: no command", hint="write it after --: runnotary exec -i FILE -o FILE -- COMMAND"
+        )
+    command = ExecRequest(
+        argv=tuple(args.rest),
+        inputs=tuple(args.inputs),
+        outputs=tuple(args.outputs),
+        env=pairs("--env", args.env),
+        timeout_ms=duration_ms("--timeout", args.timeout),
+    )
+    settings = settings_of(args)
+    target = None if args.no_copy or not args.outputs else Path(args.out or ".")
+    if target is not None and not args.force:
+        copying.refuse_existing(
+            [target / name for name in args.outputs], "--force replaces, --no-copy leaves it"
+        )
+    view: View = view_for(quiet=args.quiet, wait=True)
+    if not args.quiet and args.format is None:
+        from runnotary.cli.logs import PassedThrough
+
+        view = PassedThrough(settings)
+    return _run(args, settings, _request(args, command=command), view, target)
+
+
+def _request(args: Namespace, **more: Any) -> StartRequest:
+    return StartRequest(
+        cwd=str(Path.cwd()),
+        namespace=args.namespace or "default",
+        label=args.label or "",
+        tags=tuple(args.tags),
+        monitors=tuple(args.monitors),
+        managers=tuple(args.managers),
+        max_concurrency=getattr(args, "max_concurrency", None) or 0,
+        on_failure=getattr(args, "on_failure", None),
+        **more,
+    )
+
+
+def _run(args: Namespace, settings: Settings, request: StartRequest, view: View, target: Path | None) -> int:
+    if not (settings.home / "runnotary.db").exists():
+        planned(request, settings)  # what is refused makes no home
+    followed = follow(settings, lambda engine: engine.start(request), view)
+    status = concluded(args, settings, followed)
+    if target is not None and status == 0:
+        copied = copying.outputs(settings, followed.run, target, force=args.force)
+        stderr_page().line((f"{words.plural(len(copied), 'file')} copied to {target}{os.sep}", words.DIM))
+    return status
+
+
+def concluded(args: Namespace, settings: Settings, followed: Followed) -> int:
+    """Write what a followed run came to; return the exit status."""
+    with reading(settings) as reader:
+        document = reader.document(reader.resolve(followed.run))
+        passed_through = hasattr(args, "rest") and args.format is None and args.rest
+        over = document["status"] in (State.SUCCESS, State.FAILED, State.CANCELLED, State.SKIPPED)
+        if not over:
+            document["status"] = shown_status(document["status"], settings)
+        if args.quiet or passed_through or not over:
+            sys.stdout.flush()
+            if over and (passed_through or exit_status(document)):
+                conclude(stderr_page(), reader, document)
+            if not over and args.format not in (None, "table"):
+                emit(args.format, document, lambda: None)
+        else:
+            emit(args.format, document, lambda: conclude(Page(), reader, document))
+    return LEFT if followed.left else exit_status(document)

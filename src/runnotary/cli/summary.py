@@ -1,0 +1,140 @@
+"""A run in a few lines: how it went, what it gave, what went wrong where, and what to do next."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from runnotary.app.records import Reader
+from runnotary.cli import words
+from runnotary.cli.output import Page, Part
+from runnotary.core.errors import RunnotaryError
+from runnotary.core.states import TERMINAL
+
+Json = Any
+TAIL_LINES: Final = 5
+TAIL_WIDTH: Final = 300
+NEXT_WIDTH: Final = 74
+OUTCOMES: Final = {"success": 0, "skipped": 0, "failed": 1, "cancelled": 8}
+
+
+def exit_status(document: Json) -> int:
+    """Return the exit status that stands for a run's end."""
+    return OUTCOMES.get(document["status"], 1)
+
+
+def outcome(document: Json, status: str) -> str:
+    """Return `success`, `failed (timeout)`, `interrupted`."""
+    reason = document["reason"]
+    return f"{status} ({reason})" if reason and reason != status else status
+
+
+def duration(document: Json, now: int | None = None) -> str:
+    """Return how long the run took, or has taken until now."""
+    started = words.microseconds(document["started_at"] or document["created_at"])
+    ended = words.microseconds(document["ended_at"]) or now
+    return words.brief(max(0, ended - started)) if started and ended else ""
+
+
+def conclude(page: Page, reader: Reader, document: Json) -> None:
+    """Write what a followed run came to."""
+    status = document["status"]
+    page.line(
+        (outcome(document, status), words.STYLES.get(status, "")),
+        f" {duration(document)}   run {document['id']}",
+    )
+    write_outputs(page, document)
+    write_failures(page, reader, document)
+    write_next(page, reader, document, status)
+
+
+def write_outputs(page: Page, document: Json) -> None:
+    """Write the outputs that there are, one per line."""
+    outputs = {name: value for name, value in (document["outputs"] or {}).items() if value is not None}
+    page.table([value_row(name, value) for name, value in outputs.items()])
+
+
+def value_row(name: str, value: Json) -> list[Part]:
+    """Return an input or an output as a row: name, value, and what else a file has."""
+    named = (words.visible(name), words.DIM)
+    if not words.is_file(value):
+        return [named, words.value(value), "", ""]
+    digest = (words.short_digest(words.blob_of(value)), words.DIM)
+    return [named, words.visible(value["name"]), words.size(value["size"]), digest]
+
+
+def write_failures(page: Page, reader: Reader, document: Json) -> None:
+    """Write every failed step with the last lines it printed to stderr."""
+    if document["status"] not in ("failed", "cancelled"):
+        return
+    failed = [task for task in failed_tasks(reader, document) if task["reason"] != "upstream_failed"]
+    for task in failed[:3]:
+        error = task["error"] or {}
+        tail = last_lines(reader, task)
+        message = words.visible(error.get("message") or task["reason"] or "failed")
+        page.line((f"{task['key']}: ", words.BOLD), (message, "red"))
+        for line in tail:
+            page.line(("  | ", words.DIM), line)
+    if len(failed) > 3:
+        page.line(f"… and {len(failed) - 3} more failed")
+    if not failed and document["error"]:
+        page.line((words.visible(document["error"]["message"]), "red"))
+
+
+def failed_tasks(reader: Reader, document: Json) -> list[Json]:
+    """Return the tasks that failed by themselves: of a `for_each` step its tasks, not the step."""
+    tasks = [task for task in reader.tasks(reader.resolve(document["id"])) if task["status"] == "failed"]
+    steps = {task["step"] for task in tasks if task["index"] is not None}
+    return [task for task in tasks if task["index"] is not None or task["step"] not in steps]
+
+
+def last_lines(reader: Reader, task: Json) -> list[str]:
+    """Return the last lines of a task's stderr, or of its stdout if it has none."""
+    for attempt in task["attempts"][-1:]:
+        for kind in ("stderr", "stdout"):
+            log = attempt.get(kind)
+            if not log or not log.get("blob"):
+                continue
+            try:
+                data = reader.blobs.get(log["blob"])
+            except RunnotaryError as wrong:
+                return [f"({kind} cannot be shown: {wrong.message})"]
+            lines = data[-65536:].decode(errors="replace").rstrip().split("\n")
+            return [_cut(words.visible_lines(line)) for line in lines[-TAIL_LINES:] if line.strip()]
+    return []
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= TAIL_WIDTH else line[: TAIL_WIDTH - 1] + "…"
+
+
+def write_next(page: Page, reader: Reader, document: Json, status: str) -> None:
+    """Write which commands make sense now. Each of them exists."""
+    commands = next_commands(reader, document, status)
+    line = " · ".join(f"runnotary run {command}" for command in commands)
+    if commands and len(line) <= NEXT_WIDTH:
+        page.line(("next: ", words.DIM), line)
+        return
+    for number, command in enumerate(commands):
+        page.line(("      " if number else "next: ", words.DIM), f"runnotary run {command}")
+
+
+def next_commands(reader: Reader, document: Json, status: str) -> list[str]:
+    run = words.short(document["id"])
+    if status not in TERMINAL:
+        return [f"watch {run}", f"cancel {run}"]
+    if status == "failed":
+        failed = [task for task in failed_tasks(reader, document) if task["attempts"]]
+        began = [task for task in failed if task["attempts"][-1].get("started_at")]
+        if began:
+            key = began[0]["key"]
+            return [f"logs {run} {key}", f"shell {run} {key}"]
+        return [f"show {run}"]
+    if any(words.is_file(value) for value in (document["outputs"] or {}).values()):
+        return [f"files {run} --to DIR", f"lineage {run}"]
+    return []
+
+
+def stderr_page() -> Page:
+    """Return a page on stderr, for what is no data."""
+    return Page(sys.stderr)

@@ -1,0 +1,262 @@
+"""Every command and option, as one table.
+
+A command appears here when it works. The handler is named as text, so that asking for help, or for another
+command, imports none of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Option(NamedTuple):
+    """One option or positional argument. `kind`: flag, value, many (may be repeated), number or words."""
+
+    names: tuple[str, ...]
+    help: str
+    kind: str = "value"
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    into: str = ""
+
+
+class Command(NamedTuple):
+    """One command. `handler` is `module:function`; `rest` says what may stand after `--`."""
+
+    words: tuple[str, ...]
+    handler: str
+    summary: str
+    options: tuple[Option, ...] = ()
+    rest: str = ""
+    details: str = ""
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.words)
+
+
+FORMATS: Final = ("table", "json", "jsonl", "yaml", "name")
+
+GLOBAL: Final = (
+    Option(
+        ("--home",), "data directory; else the nearest .runnotary upwards, else ./.runnotary", metavar="DIR"
+    ),
+    Option(
+        ("--durability",),
+        "full (default): an acknowledged fact survives a power cut",
+        choices=("full", "normal"),
+    ),
+    Option(("--slots",), "attempts running at once", kind="number", metavar="N"),
+)
+OUTPUT: Final = Option(("-o", "--format"), "how the answer is written", choices=FORMATS, into="format")
+LONG_OUTPUT: Final = Option(("--format",), "how the answer is written", choices=FORMATS, into="format")
+
+RUN: Final = Option(("run",), "run id, unique beginning of one, @latest or @latest:FLOW", metavar="RUN")
+STEP: Final = Option(("step",), "step, or one task of it: NAME[3]", metavar="STEP")
+SOME_STEP: Final = STEP._replace(kind="maybe")
+FORCE: Final = Option(("--force",), "replace files that exist", kind="flag")
+QUIET: Final = Option(
+    ("-q", "--quiet"), "print the run's id as soon as it is accepted, and nothing else", "flag"
+)
+NAMESPACE: Final = Option(("-n", "--namespace"), "namespace of flows and runs", metavar="NAME")
+
+ABOUT_A_RUN: Final = (
+    Option(("--label",), "a text to find the run by", metavar="TEXT"),
+    Option(("--tag",), "a tag; may be repeated", "many", metavar="TAG", into="tags"),
+    Option(("--monitor",), "who may see the run; may be repeated", "many", metavar="WHO", into="monitors"),
+    Option(("--manage",), "who may change the run; may be repeated", "many", metavar="WHO", into="managers"),
+)
+
+START: Final = Command(
+    ("start",),
+    "runnotary.cli.start:start",
+    "start a run and follow it to its end",
+    (
+        Option(("target",), "a flow file, the name of a flow, or sha256:…", metavar="FILE|NAME|HASH"),
+        Option(("-i", "--input"), "an input; may be repeated", "many", metavar="NAME=VALUE", into="given"),
+        Option(("-I", "--inputs"), "a JSON file with inputs; - reads standard input", metavar="FILE"),
+        *ABOUT_A_RUN,
+        Option(("--max-concurrency",), "attempts of this run at a time", "number", metavar="N"),
+        Option(("--on-failure",), "after a failed step", choices=("continue", "stop")),
+        Option(("--wait",), "follow without showing steps", "flag"),
+        Option(("--watch",), "show steps as they run (the default)", "flag"),
+        Option(("--dry-run",), "check everything, show what would run, store nothing", "flag"),
+        Option(("--out",), "copy the outputs into this folder at the end", metavar="DIR"),
+        FORCE,
+        QUIET,
+        NAMESPACE,
+        OUTPUT,
+    ),
+    details="Exit status: 0 success or skipped, 1 failed, 8 cancelled, 130 left running (Ctrl-C).\n"
+    "Ctrl-C leaves the run to be continued by `runnotary run watch`; twice within a second cancels it.",
+)
+
+EXEC: Final = Command(
+    ("exec",),
+    "runnotary.cli.start:execute",
+    "record the run of one command, no flow file",
+    (
+        Option(("-i", "--input"), "a file it reads; may be repeated", "many", metavar="FILE", into="inputs"),
+        Option(
+            ("-o", "--output"), "a file it makes; may be repeated", "many", metavar="FILE", into="outputs"
+        ),
+        Option(("--env",), "a variable it gets; may be repeated", "many", metavar="NAME=VALUE"),
+        Option(("--timeout",), "stop it after this time: 30s, 10m, 1h30m", metavar="TIME"),
+        *ABOUT_A_RUN,
+        Option(("--out",), "folder for its output files; else the working directory", metavar="DIR"),
+        Option(("--no-copy",), "leave output files in the record only", "flag"),
+        FORCE,
+        QUIET,
+        NAMESPACE,
+        LONG_OUTPUT,
+    ),
+    rest="COMMAND…",
+    details="The command runs in a folder of its own, with the named input files in it under their names.\n"
+    "Its output is passed through.",
+)
+
+RUNS: Final = (
+    Command(
+        ("run", "list"),
+        "runnotary.cli.listing:runs",
+        "runs, newest first",
+        (
+            Option(("--flow",), "of this flow", metavar="NAME"),
+            Option(("--status",), "in this state; may be repeated", "many", metavar="STATE"),
+            Option(("--label",), "whose label holds this text", metavar="TEXT"),
+            Option(("--tag",), "with this tag", metavar="TAG"),
+            Option(("--limit",), "at most so many (default 20)", "number", metavar="N"),
+            Option(("--cursor",), "those after this run: `next_cursor` of the page before", metavar="RUN"),
+            NAMESPACE,
+            OUTPUT,
+        ),
+    ),
+    Command(("run", "show"), "runnotary.cli.show:show", "what a run is, did and gave", (RUN, OUTPUT)),
+    Command(
+        ("run", "watch"),
+        "runnotary.cli.control:watch",
+        "follow to the end; takes up an interrupted one",
+        (RUN, QUIET, OUTPUT),
+    ),
+    Command(
+        ("run", "logs"),
+        "runnotary.cli.logs:logs",
+        "what steps printed",
+        (
+            RUN,
+            SOME_STEP,
+            Option(("--stdout",), "standard output only", "flag"),
+            Option(("--stderr",), "standard error only", "flag"),
+            Option(("-f", "--follow"), "go on until the run is over", "flag"),
+            Option(("--tail",), "only the last lines of each stream", "number", metavar="N"),
+            Option(("--attempt",), "of this attempt, not the last", "number", metavar="N"),
+            Option(("--entries",), "what happened, entry by entry, instead of output", "flag"),
+            OUTPUT,
+        ),
+    ),
+    Command(
+        ("run", "tasks"),
+        "runnotary.cli.listing:tasks",
+        "its tasks with all evidence",
+        (RUN, SOME_STEP, OUTPUT),
+    ),
+    Command(
+        ("run", "files"),
+        "runnotary.cli.files:files",
+        "its files: list, print one, copy them out",
+        (
+            RUN,
+            Option(("name",), "an output, a file name, STEP/FILE, or sha256:…", "maybe", metavar="NAME"),
+            Option(("--to",), "copy into this folder; without NAME, the outputs", metavar="DIR"),
+            Option(("--all",), "with --to: every file of every step, as STEP/FILE", "flag"),
+            FORCE,
+            OUTPUT,
+        ),
+    ),
+    Command(("run", "lineage"), "runnotary.cli.files:lineage", "which file came from which", (RUN, OUTPUT)),
+    Command(("run", "audit"), "runnotary.cli.listing:audit", "every recorded event", (RUN, OUTPUT)),
+    Command(
+        ("run", "resume"),
+        "runnotary.cli.control:resume",
+        "go on with an interrupted run, what was lost too",
+        (RUN, QUIET, OUTPUT),
+    ),
+    Command(
+        ("run", "cancel"),
+        "runnotary.cli.control:cancel",
+        "end runs before they are done",
+        (
+            RUN._replace(names=("runs",), kind="words"),
+            Option(("--reason",), "why, for the record", metavar="TEXT"),
+            Option(("--grace",), "time between asking and killing (default 10s)", metavar="TIME"),
+            FORCE._replace(help="leave out the `finally` steps too"),
+            OUTPUT,
+        ),
+    ),
+    Command(
+        ("run", "shell"),
+        "runnotary.cli.shell:shell",
+        "a shell where a failed step stood",
+        (RUN, STEP, Option(("--attempt",), "this attempt, not the last", "number", metavar="N")),
+        rest="[COMMAND…]",
+    ),
+)
+
+FLOW: Final = Option(("flow",), "a flow file, the name of a flow, or sha256:…", metavar="FILE|NAME|HASH")
+
+FLOWS: Final = (
+    Command(
+        ("flow", "validate"),
+        "runnotary.cli.flows:validate",
+        "check flow files; every problem with its place",
+        (Option(("files",), "flow files", "words", metavar="FILE"), OUTPUT),
+    ),
+    Command(
+        ("flow", "show"),
+        "runnotary.cli.flows:show",
+        "what a flow takes, does and gives",
+        (FLOW, NAMESPACE, OUTPUT),
+    ),
+    Command(
+        ("flow", "graph"),
+        "runnotary.cli.flows:graph",
+        "its steps and what each waits for",
+        (
+            FLOW,
+            NAMESPACE,
+            Option(
+                ("-o", "--format"), "text, mermaid or dot", choices=("text", "mermaid", "dot"), into="format"
+            ),
+        ),
+    ),
+    Command(("flow", "list"), "runnotary.cli.flows:flows", "the flows that have names", (NAMESPACE, OUTPUT)),
+    Command(
+        ("flow", "push"),
+        "runnotary.cli.flows:push",
+        "let a flow's name mean this file",
+        (Option(("file",), "a flow file", metavar="FILE"), NAMESPACE, OUTPUT),
+    ),
+)
+
+OTHERS: Final = (
+    Command(
+        ("verify",),
+        "runnotary.cli.verify:verify",
+        "check the record against itself",
+        (
+            RUN._replace(kind="maybe", help="one run; else the whole home"),
+            Option(("--deep",), "read every blob too", "flag"),
+            OUTPUT,
+        ),
+    ),
+    Command(
+        ("admin", "backup"),
+        "runnotary.cli.verify:backup",
+        "copy the record while it is in use",
+        (Option(("--output",), "folder to make", metavar="DIR", into="target"),),
+    ),
+    Command(("version",), "runnotary.cli.version:version", "the release of this command"),
+)
+
+COMMANDS: Final = {command.words: command for command in (START, EXEC, *RUNS, *FLOWS, *OTHERS)}
+NOUNS: Final = ("run", "flow", "admin")

@@ -1,0 +1,1 @@
+"""The command as a user meets it: real processes in homes of their own."""
