@@ -180,6 +180,12 @@ class Clock(Protocol):
 
     def now(self) -> int: ...
 
+    def stepped(self) -> int:
+        """Return by how many µs the clock was set forward (or back, negative) since the last call.
+
+        0 for what the ordinary slewing of a clock explains.
+        """
+
     def alarm(self, at: int | None, ring: Callable[[], None]) -> None:
         """Call `ring` once at or after `at`; replaces the alarm set before."""
 

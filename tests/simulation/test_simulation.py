@@ -9,6 +9,7 @@ import pytest
 
 from runnotary.core import events as ev
 from runnotary.core.attempts import Attempt
+from runnotary.core.chain import ledger_stream, run_stream
 from runnotary.ports import Append, Appended, Refusal
 from tests.builders import a_flow
 from tests.simulation.simulate import Simulation
@@ -138,3 +139,20 @@ def test_a_lost_race_is_folded_again_and_nothing_is_lost() -> None:
     assert run.state == "success"
     assert simulation.store.meddled
     assert any(isinstance(event, ev.RunAnnotated) for event in simulation.events())
+
+
+def test_a_step_of_the_clock_is_noted_and_times_never_go_back_in_a_stream() -> None:
+    simulation = Simulation(a_flow({"a": [], "b": ["a"], "c": ["b"]}))
+
+    def script(attempt: Attempt) -> Script:
+        if attempt.key == "b":
+            simulation.clock.time -= 3_600_000_000
+            simulation.clock.step = -3_600_000_000
+        return Script()
+
+    simulation.executor.script_of = script
+    assert simulation.play().state == "success"
+    times = [record.at for record in simulation.store.read(run_stream(simulation.run_id))]
+    assert times == sorted(times)
+    (noted,) = [record.event for record in simulation.store.read(ledger_stream("default"))]
+    assert noted == ev.EngineNoted("clock_step", {"us": -3_600_000_000})

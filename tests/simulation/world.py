@@ -49,10 +49,15 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.time = 1_700_000_000_000_000
+        self.step = 0
         self._alarm: tuple[int, Callable[[], None]] | None = None
 
     def now(self) -> int:
         return self.time
+
+    def stepped(self) -> int:
+        step, self.step = self.step, 0
+        return step
 
     def alarm(self, at: int | None, ring: Callable[[], None]) -> None:
         self._alarm = None if at is None else (at, ring)

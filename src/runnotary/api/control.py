@@ -1,7 +1,7 @@
 """The door between two processes of one user on one home: JSON lines over the engine's socket.
 
 A client sends one request per line, `{"op": …, …}`, and gets one answer per line: `{"ok": …}` or
-`{"error": {code, message, hint, exit_code}}`. `watch` answers with `{"changed": true}` after every commit of
+`{"error": {code, message, hint}}`. `watch` answers with `{"changed": true}` after every commit of
 the run and `{"ok": null}` once it is over. The socket lies in a directory that only its user can enter.
 """
 

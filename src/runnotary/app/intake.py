@@ -6,6 +6,7 @@ Nothing is recorded before everything was read and checked: a bad flow or a bad 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from typing import Any
 import msgspec
 
 from runnotary.core import definition, inputs
-from runnotary.core.definition import Definition, Words
-from runnotary.core.errors import Conflict, InvalidRunInput
+from runnotary.core.definition import Words
+from runnotary.core.errors import Conflict, FlowNotFound, InvalidRunInput
 from runnotary.core.events import File, Trigger
 from runnotary.core.flow import Flow, Input
-from runnotary.core.hashing import is_digest
+from runnotary.core.hashing import EMPTY, is_digest
 from runnotary.core.scope import file_value
 from runnotary.core.trees import Entry, manifest
 from runnotary.engine.reader import Reader
@@ -58,13 +59,25 @@ class StartRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A definition ready to be stored, and where paths of its own are relative to."""
+    """A definition that was read and checked, and where paths of its own are relative to.
+
+    `canonical` and `code` are what is still to be kept: nothing for a definition that already is.
+    """
 
     definition: str
     flow: Flow
     words: Words
     base: Path
-    origin: dict[str, Json]
+    origin: dict[str, Json] = {}
+    canonical: bytes = b""
+    code: dict[str, Path] = {}
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """Inputs that fit their declaration, apart from the content of files, which is still to be taken in."""
+
+    values: dict[str, Json]
+    files: dict[str, Path]
 
 
 def is_file(target: str, cwd: Path) -> bool:
@@ -82,11 +95,13 @@ async def taken_in(request: StartRequest, blobs: Blobs, reader: Reader) -> Submi
 
 
 def _taken_in(request: StartRequest, blobs: Blobs, reader: Reader) -> Submission:
-    source = find(request, blobs, reader)
+    source = find(request, reader)
+    given = checked(request, source)
+    keep(source, blobs)
     return Submission(
         definition=source.definition,
         words=source.words,
-        inputs=resolved(request, source, blobs),
+        inputs=with_files(given, blobs),
         namespace=request.namespace,
         label=request.label,
         tags=request.tags,
@@ -100,35 +115,45 @@ def _taken_in(request: StartRequest, blobs: Blobs, reader: Reader) -> Submission
     )
 
 
-def find(request: StartRequest, blobs: Blobs, reader: Reader) -> Source:
-    """Return the definition a request means; that of a file is kept first."""
+def find(request: StartRequest, reader: Reader | None) -> Source:
+    """Return the definition a request means. A file or a command needs no reader."""
     cwd = Path(request.cwd)
     if request.command is not None:
         made = definition.define(command_document(request.command))
-        return _kept(made, Words(), cwd, {"command": "exec"}, blobs)
+        flow = definition.compile(made.document)
+        return Source(made.hash, flow, Words(), cwd, {"command": "exec"}, made.canonical)
+    if is_file(request.target, cwd) and not is_digest(request.target):
+        return _of_file(cwd / request.target, request.target)
+    if reader is None:
+        raise FlowNotFound(f"no flow {request.target}: nothing is recorded here yet")
     if is_digest(request.target):
-        return Source(request.target, reader.flow_of(request.target), Words(), cwd, {})
-    if not is_file(request.target, cwd):
-        row = reader.flow(request.target, request.namespace)
-        words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)
-        return Source(row.definition, reader.flow_of(row.definition), words, cwd, {})
-    loaded = yaml_flow.load(cwd / request.target, name=request.target)
-    named = loaded.definition.document.get("code", {})
-    for name, path in loaded.code.items():
-        if blobs.put_file(path)[0] != named[name]["blob"]:
-            raise Conflict(f"{path} changed while it was being read", hint="start again")
-    origin = {"file": loaded.source.name, "digest": loaded.source.digest, **_revision(loaded)}
-    return _kept(loaded.definition, loaded.definition.words, loaded.base, origin, blobs)
+        return Source(request.target, reader.flow_of(request.target), Words(), cwd)
+    row = reader.flow(request.target, request.namespace)
+    words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)
+    return Source(row.definition, reader.flow_of(row.definition), words, cwd)
 
 
-def _revision(loaded: yaml_flow.Loaded) -> dict[str, Json]:
+def _of_file(path: Path, name: str) -> Source:
+    loaded = yaml_flow.load(path, name=name)
+    made = loaded.definition
     names = [Path(loaded.source.name).name, *loaded.code]
-    return snapshot.revision(loaded.base, names)
+    revision = snapshot.revision(loaded.base, names)
+    origin = {"file": loaded.source.name, "digest": loaded.source.digest, **revision}
+    flow = definition.compile(made.document)
+    return Source(made.hash, flow, made.words, loaded.base, origin, made.canonical, loaded.code)
 
 
-def _kept(made: Definition, words: Words, base: Path, origin: dict[str, Json], blobs: Blobs) -> Source:
-    digest = blobs.put(made.canonical)
-    return Source(digest, definition.compile(made.document), words, base, origin)
+def keep(source: Source, blobs: Blobs) -> None:
+    """Keep a definition and its code.
+
+    Raises:
+        Conflict: a code file changed since it was read.
+    """
+    for name, path in source.code.items():
+        if blobs.put_file(path)[0] != source.flow.code[name].blob:
+            raise Conflict(f"{path} changed while it was being read", hint="start again")
+    if source.canonical:
+        blobs.put(source.canonical)
 
 
 def _named(paths: tuple[str, ...]) -> dict[str, str]:
@@ -168,43 +193,68 @@ def command_document(command: ExecRequest) -> Json:
     return document
 
 
-def resolved(request: StartRequest, source: Source, blobs: Blobs) -> dict[str, Json]:
-    """Return the inputs as values; files are taken in. Undeclared names pass on and are refused later."""
+def checked(request: StartRequest, source: Source) -> Inputs:
+    """Check everything about the inputs that does not need the content of a file.
+
+    Raises:
+        InvalidRunInput: with everything that is wrong; nothing was kept.
+    """
     cwd = Path(request.cwd)
-    found: dict[str, Json] = dict(request.values)
+    values: dict[str, Json] = dict(request.values)
     problems: list[str] = []
     for name, text in request.given.items():
         declared = source.flow.inputs.get(name)
         try:
-            found[name] = inputs.from_text(declared, text) if declared else text
+            values[name] = inputs.from_text(declared, text) if declared else text
         except InvalidRunInput as wrong:
             problems += wrong.problems
+    files: dict[str, Path] = {}
     for name, declared in source.flow.inputs.items():
-        base = cwd if name in found else source.base
-        value = found.get(name, declared.default)
+        value = values.get(name, declared.default)
         if declared.type in ("file", "directory") and isinstance(value, str):
-            try:
-                found[name] = _file(declared, base / value, blobs)
-            except OSError as wrong:
-                problems.append(f"inputs.{name}: {base / value}: {wrong.strerror}")
+            files[name] = (cwd if name in values else source.base) / value
+            problems += _unreadable(declared, files[name])
+            values[name] = file_value(File(EMPTY, 0, files[name].name, declared.type == "directory"))
     if problems:
         raise InvalidRunInput(problems)
-    return found
+    return Inputs(inputs.complete(source.flow, values), files)
 
 
-def _file(declared: Input, path: Path, blobs: Blobs) -> Json:
+def _unreadable(declared: Input, path: Path) -> list[str]:
+    """Return what keeps a file or directory from being taken in."""
     if declared.type == "directory":
-        return _directory(path, blobs)
-    if not path.is_file():
-        raise FileNotFoundError(2, "there is no such file")
+        there, what = path.is_dir(), "directory"
+        allowed = os.access(path, os.R_OK | os.X_OK)
+    else:
+        there, what = path.is_file(), "file"
+        allowed = os.access(path, os.R_OK)
+    if not there:
+        return [f"inputs.{declared.name}: there is no {what} {path}"]
+    return [] if allowed else [f"inputs.{declared.name}: the {what} {path} cannot be read"]
+
+
+def with_files(given: Inputs, blobs: Blobs) -> dict[str, Json]:
+    """Take the files in and return the inputs as values.
+
+    Raises:
+        InvalidRunInput: a file went away, or a directory holds what a tree cannot.
+    """
+    values = dict(given.values)
+    for name, path in given.files.items():
+        try:
+            values[name] = _directory(path, blobs) if path.is_dir() else _file(path, blobs)
+        except OSError as wrong:
+            raise InvalidRunInput([f"inputs.{name}: {path}: {wrong.strerror or wrong}"]) from None
+    return values
+
+
+def _file(path: Path, blobs: Blobs) -> Json:
     digest, size = blobs.put_file(path)
     return file_value(File(digest, size, path.name))
 
 
 def _directory(path: Path, blobs: Blobs) -> Json:
     """Take in a directory as a tree: its regular files, sorted; a link inside it is refused."""
-    if not path.is_dir():
-        raise NotADirectoryError(20, "there is no such directory")
     entries: list[Entry] = []
     for file in sorted(path.rglob("*")):
         if file.is_symlink():

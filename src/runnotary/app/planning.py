@@ -10,11 +10,9 @@ from typing import Any, cast
 import msgspec
 
 from runnotary.app.home import reading
-from runnotary.app.intake import Source, StartRequest, find, is_file, resolved
+from runnotary.app.intake import Source, StartRequest, checked, find, is_file, with_files
 from runnotary.config import Settings
 from runnotary.core.hashing import PREFIX, digest
-from runnotary.core.inputs import complete
-from runnotary.engine.reader import Reader
 from runnotary.ports import Blobs
 
 Json = Any
@@ -48,6 +46,5 @@ def planned(request: StartRequest, settings: Settings) -> Planned:
     blobs = cast(Blobs, _OnlyHashing())
     with ExitStack() as stack:
         by_itself = request.command is not None or is_file(request.target, Path(request.cwd))
-        reader = None if by_itself else stack.enter_context(reading(settings))
-        source = find(request, blobs, cast(Reader, reader))
-        return Planned(source, complete(source.flow, resolved(request, source, blobs)))
+        source = find(request, None if by_itself else stack.enter_context(reading(settings)))
+        return Planned(source, with_files(checked(request, source), blobs))

@@ -12,6 +12,9 @@ from typing import Final
 
 from runnotary.core.events import By
 
+STEP_US_MIN: Final = 1_000_000
+"""A clock that NTP slews drifts by less than this between two looks; more is a step."""
+
 _BLOCK: Final = 1024
 
 
@@ -20,9 +23,18 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._alarm: asyncio.TimerHandle | None = None
+        self._offset = _wall_less_uptime()
 
     def now(self) -> int:
         return time.time_ns() // 1000
+
+    def stepped(self) -> int:
+        offset = _wall_less_uptime()
+        step = offset - self._offset
+        if abs(step) < STEP_US_MIN:
+            return 0
+        self._offset = offset
+        return step
 
     def alarm(self, at: int | None, ring: Callable[[], None]) -> None:
         if self._alarm is not None:
@@ -32,6 +44,11 @@ class SystemClock:
             delay = max(0, at - self.now()) / 1_000_000
             # A loop rounds a delay down to its own resolution; the millisecond keeps `ring` from early.
             self._alarm = asyncio.get_running_loop().call_later(delay + 0.001, ring)
+
+
+def _wall_less_uptime() -> int:
+    # CLOCK_BOOTTIME goes on while the machine sleeps, so waking up is no step of the clock.
+    return (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1000
 
 
 class SystemChance:

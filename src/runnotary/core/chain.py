@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from runnotary.core.events import CODES, Event, decode, encode
+from runnotary.core.ids import to_text
 
 DOMAIN: Final = b"runnotary.event1"
 LEAF_DOMAIN: Final = b"\x00runnotary.leaf.1"
@@ -54,6 +55,8 @@ def stream_name(stream: bytes) -> str:
     kind = _KIND_NAMES.get(stream[:1], stream[:1].hex())
     if stream[:1] == LEDGER:
         return f"{kind}/{stream[1:].decode('utf-8', 'replace')}"
+    if len(stream) == 1 + 16:
+        return f"{kind}/{to_text(stream[1:])}"
     return f"{kind}/{stream[1:].hex()}"
 
 

@@ -29,6 +29,7 @@ from runnotary.core.plan import Room, Start, Stop, Turn, advance
 from runnotary.core.run import Run
 from runnotary.engine.attempts import Attempts
 from runnotary.engine.leases import Leases
+from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.live import Command, Live, answer, by_actor
 from runnotary.engine.parts import Parts
 from runnotary.engine.timers import Timers
@@ -49,6 +50,7 @@ class Engine:
         self._clock: Final = parts.clock
         self._chance: Final = parts.chance
         self._flow_of: Final = parts.flow_of
+        self._ledger: Final = LedgerWriter(parts)
         self._leases: Final = Leases(slots)
         self._timers: Final = Timers(parts.clock, self._due)
         self._live: dict[bytes, Live] = {}
@@ -216,6 +218,13 @@ class Engine:
                     self._leases.give_back(attempt_id(live.run.id, fact.key, fact.attempt))
         return decided
 
+    def _look_at_clock(self) -> None:
+        """Note a step of the clock in the ledger: a reader of the record should not trust times across it."""
+        step = self._clock.stepped()
+        if step:
+            noted = ev.EngineNoted("clock_step", {"us": step})
+            self._spawn(self._ledger.append("default", ENGINE_ACTOR, lambda now: (noted, ())))
+
     async def _turn(self, live: Live, decided: list[tuple[bytes, ev.Event]], now: int) -> bool:
         """Plan what follows, commit all of it, act. False: the commit was refused, the run was reloaded."""
         turn = await self._planned(live, now)
@@ -223,6 +232,7 @@ class Engine:
         if not events:
             self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
             return True
+        self._look_at_clock()
         expected = live.run.seq - len(events)
         if not await self._commit(live, events, expected, now):
             return False

@@ -6,7 +6,6 @@ go to the store's read side and need no engine.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -15,20 +14,20 @@ import msgspec
 from runnotary import __version__
 from runnotary.core import events as ev
 from runnotary.core import ledger
-from runnotary.core.chain import actor_id, ledger_stream
+from runnotary.core.chain import actor_id
 from runnotary.core.decide import Cancel
 from runnotary.core.definition import Words
-from runnotary.core.errors import AlreadyEnded, Conflict, InvalidInput, RunNotFound
+from runnotary.core.errors import AlreadyEnded, InvalidInput, RunNotFound
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import canonical, digest
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.inputs import complete
 from runnotary.core.permissions import Action, Caller, People, require
-from runnotary.core.rows import RunRow
+from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
+from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
-from runnotary.ports import Append, Refusal
 
 Json = Any
 decode = msgspec.json.decode
@@ -71,7 +70,7 @@ class Service:
         self._flow_of: Final = parts.flow_of
         self._durability: Final = durability
         self._caller_of: Final = caller_of
-        self._registering: Final = asyncio.Lock()
+        self._ledger: Final = LedgerWriter(parts)
         self._salt: Final = parts.store.home_salt()
 
     async def register(self, definition: str, words: Words, by: ev.By, namespace: str = "default") -> str:
@@ -84,38 +83,30 @@ class Service:
             Conflict: another writer got in again and again.
         """
         require(self._caller_of(by), Action.REGISTER, People(namespace))
-        stream = ledger_stream(namespace)
-        async with self._registering:
-            for _ in range(5):
-                known = self._store.flow(namespace, words.flow)
-                said = (words.version, words.title, words.description)
-                if known and (known.definition, known.version, known.title, known.description) == (
-                    definition,
-                    *said,
-                ):
-                    return known.id
-                require(self._caller_of(by), Action.REGISTER, People(namespace))
-                flow_id = known.id if known else to_text(self._new_id())
-                change = ev.DefinitionChanged(
-                    flow=words.flow,
-                    flow_id=flow_id,
-                    definition=definition,
-                    by=by,
-                    namespace=namespace,
-                    version=words.version,
-                    title=words.title,
-                    description=words.description,
-                )
-                seq, _head = self._store.head(stream)
-                last = max((record.at for record in self._store.read(stream, seq - 1)), default=0)
-                now = max(self._clock.now(), last)
-                row = ledger.changed(known, change, now)
-                result = await self._store.append(
-                    [Append(stream, seq, (change,), now, self._actor(by), (row,))]
-                )
-                if not isinstance(result[0], Refusal):
-                    return flow_id
-        raise Conflict(f"flow {words.flow} could not be registered: the ledger keeps changing")
+        flow_id = ""
+
+        def changed(now: int) -> tuple[ev.Event, tuple[Row, ...]] | None:
+            nonlocal flow_id
+            known = self._store.flow(namespace, words.flow)
+            flow_id = known.id if known else to_text(self._new_id())
+            said = (definition, words.version, words.title, words.description)
+            if known and (known.definition, known.version, known.title, known.description) == said:
+                return None
+            require(self._caller_of(by), Action.REGISTER, People(namespace))
+            change = ev.DefinitionChanged(
+                flow=words.flow,
+                flow_id=flow_id,
+                definition=definition,
+                by=by,
+                namespace=namespace,
+                version=words.version,
+                title=words.title,
+                description=words.description,
+            )
+            return change, (ledger.changed(known, change, now),)
+
+        await self._ledger.append(namespace, self._actor(by), changed)
+        return flow_id
 
     async def submit(self, submission: Submission, by: ev.By) -> bytes:
         """Accept a run; on return it is durable and under way.

@@ -140,5 +140,5 @@ def _not_proven(notes: Notebook, deep: bool) -> list[str]:
     if counts["erased"]:
         said.append(f"{counts['erased']} bodies were erased: what they said is gone")
     if counts["unfolded"]:
-        said.append(f"the rows of {counts['unfolded']} runs were not made again, for want of whole events")
+        said.append(f"rows not made again, for want of whole events: runs {counts['unfolded']}")
     return said
