@@ -88,6 +88,7 @@ class Desk:
     def end(self, process: subprocess.Popen[str]) -> Done:
         out, err = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in err, err
+        assert "Warning" not in err, err
         return Done(process.returncode, out, err)
 
     def wait_for(self, name: str, text: str = "") -> None:

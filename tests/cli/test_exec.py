@@ -60,6 +60,9 @@ def test_environment_time_limit_and_forms(desk: Desk) -> None:
     assert quiet.out.strip() == desk.json("run", "show", "@latest")["id"]
     assert desk.run("exec", "--timeout", "soon", "--", "true").code == 2
     assert desk.run("exec", "-i", "nowhere.txt", "--", "true").code == 2
+    outside = desk.run("exec", "-i", "../above.txt", "--", "true")
+    assert outside.code == 2
+    assert "below the working directory" in outside.err
 
 
 def test_two_hyphens_belong_to_the_command(desk: Desk) -> None:

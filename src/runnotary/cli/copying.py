@@ -37,7 +37,7 @@ def outputs(settings: Settings, run: str, target: Path, *, force: bool) -> list[
     """Copy the outputs of a run into a folder; return the files made."""
     with reading(settings) as reader:
         items = items_of(reader, reader.document(reader.resolve(run)))
-        return copy(reader, items, target, force=force)
+        return copy(reader, items, target, force=force) if items else []
 
 
 def items_of(reader: Reader, document: Json) -> list[Item]:

@@ -121,7 +121,8 @@ def show(args: Namespace) -> int:
 def _write(found: Found) -> None:
     page = Page()
     version = f" {found.version}" if found.version else ""
-    page.line((f"{words.visible(found.name) or 'unnamed flow'}{version}", words.BOLD), f"   {found.hash}")
+    page.line((f"{words.visible(found.name) or 'unnamed flow'}{version}", words.BOLD))
+    page.line((found.hash, words.DIM))
     for text in (found.title, found.description):
         if text:
             page.line((words.visible_lines(text.strip()), words.DIM))
@@ -200,18 +201,17 @@ def flows(args: Namespace) -> int:
         [
             row.name,
             words.visible(row.version),
-            str(row.versions),
             moment(row.changed_at),
             (words.short_digest(row.definition), words.DIM),
             words.visible(row.title),
         ]
         for row in rows
     ]
-    headers = ("FLOW", "VERSION", "VERSIONS", "CHANGED", "DEFINITION", "TITLE")
+    headers = ("FLOW", "VERSION", "CHANGED", "DEFINITION", "TITLE")
     emit(
         args.format,
         {"flows": listed},
-        lambda: Page().table(table, headers, right="2"),
+        lambda: Page().table(table, headers),
         each=listed,
         key="flow",
     )

@@ -41,6 +41,9 @@ class View(Protocol):
     def changed(self, picture: Picture, fresh: list[Recorded]) -> None:
         """Events were recorded, or a tick has passed."""
 
+    def notice(self, text: str) -> None:
+        """Something about this process, not about the run."""
+
     def end(self, picture: Picture) -> None:
         """The run is over, or this process leaves it."""
 
@@ -79,7 +82,7 @@ async def _follow(settings: Settings, enter: Enter, view: View) -> Followed:
         if over or interrupts.count < 2:
             return Followed(run, left=not over)
         interrupts.clear()
-        print("cancelling; once more leaves it to the engine", file=sys.stderr)
+        view.notice("cancelling; once more leaves it to the engine")
         async with session(settings) as engine:
             try:
                 await engine.cancel(run, reason="Ctrl-C", grace_ms=GRACE_MS, force=False)
@@ -130,7 +133,7 @@ class Watch:
             return False
         where = "under the keeper" if self._engine.own else "in the engine of another process"
         again = f"runnotary run watch {short(self._run)} · cancel: runnotary run cancel {short(self._run)}"
-        print(f"\rrun goes on {where}; continue: {again}", file=sys.stderr, flush=True)
+        self._view.notice(f"run goes on {where}; continue: {again}")
         self._interrupts.clear()
         await _first({self._watching}, [self._interrupts.arrived()], SECOND_CHANCE)
         return self._watching.done()

@@ -11,7 +11,6 @@ from runnotary.cli import words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.steps import chosen_tasks, states_of, task_rows
-from runnotary.cli.summary import duration
 from runnotary.cli.wording import told
 from runnotary.core.errors import InvalidInput
 from runnotary.core.ids import to_text
@@ -106,7 +105,7 @@ def audit(args: Namespace) -> int:
     for event in events:
         event["run"] = document["id"]
     answer = {"run": document["id"], "events": events, "log": document["log"]}
-    emit(args.format, answer, lambda: _write_audit(answer, duration(document)), each=events, key="type")
+    emit(args.format, answer, lambda: _write_audit(answer), each=events, key="type")
     return 0
 
 
@@ -120,7 +119,7 @@ def _events(reader: Reader, row: RunRow) -> list[Json]:
     return listed
 
 
-def _write_audit(answer: Json, took: str) -> None:
+def _write_audit(answer: Json) -> None:
     page = Page()
     table: list[list[Part]] = [
         [
@@ -133,5 +132,4 @@ def _write_audit(answer: Json, took: str) -> None:
         for event in answer["events"]
     ]
     page.table(table, right="0")
-    count = words.plural(answer["log"]["events"], "event")
-    page.line((f"{count} over {took or 'no time'}, head {answer['log']['head']}", words.DIM))
+    page.line((f"head {answer['log']['head']}", words.DIM))

@@ -65,6 +65,10 @@ class Live:
         if self._live is not None:
             self._live.update(self._drawn(picture, final=False), refresh=True)
 
+    def notice(self, text: str) -> None:
+        # The terminal has echoed ^C in front of the cursor.
+        self._console.print(f"\r{text}", soft_wrap=True)
+
     def end(self, picture: Picture) -> None:
         if self._live is not None:
             self._live.update(self._drawn(picture, final=True), refresh=True)

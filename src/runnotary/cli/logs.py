@@ -217,5 +217,8 @@ class PassedThrough:
             target.write(stream.read_on(task["attempts"][0]))
             target.flush()
 
+    def notice(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     def end(self, picture: Picture) -> None:
         pass

@@ -17,6 +17,7 @@ Part = str | tuple[str, str]
 """A piece of a line; with a style if it is a pair."""
 
 GAP: Final = 2
+LEAST: Final = 12
 
 
 def emit(
@@ -52,6 +53,10 @@ def _yaml(document: Json) -> str:
     return written
 
 
+def _text(part: Part) -> str:
+    return part if isinstance(part, str) else part[0]
+
+
 class Page:
     """Lines and tables on one stream."""
 
@@ -63,7 +68,7 @@ class Page:
     def line(self, *parts: Part) -> None:
         """Write one line; parts without a text are left out together with their gap."""
         if not self.is_terminal:
-            print("".join(part if isinstance(part, str) else part[0] for part in parts), file=self._stream)
+            print("".join(_text(part) for part in parts), file=self._stream)
             return
         from rich.text import Text
 
@@ -79,7 +84,7 @@ class Page:
         if self.is_terminal:
             self._rich_table(rows, headers, right)
             return
-        plain = [[part if isinstance(part, str) else part[0] for part in row] for row in rows]
+        plain = [[_text(part) for part in row] for row in rows]
         if headers:
             plain.insert(0, list(headers))
         widths = [max(len(row[column]) for row in plain) for column in range(len(plain[0]))]
@@ -92,27 +97,26 @@ class Page:
             print((" " * GAP).join(cells).rstrip(), file=self._stream)
 
     def _rich_table(self, rows: Sequence[Sequence[Part]], headers: Sequence[str], right: str) -> None:
+        """Write a table in which only the last column gives way: a line is known by the others."""
+        from rich.cells import cell_len
         from rich.table import Table
         from rich.text import Text
 
+        used = [column for column in range(len(rows[0])) if any(_text(row[column]) for row in rows)]
+        titles = [headers[column] if headers else "" for column in used]
         table = Table(box=None, pad_edge=False, show_header=bool(headers), header_style=DIM, padding=(0, 1))
-        used = [
-            column
-            for column in range(len(rows[0]))
-            if any((part if isinstance(part, str) else part[0]) for part in (row[column] for row in rows))
-        ]
-        for column in used:
-            table.add_column(
-                headers[column] if headers else "",
-                justify="right" if str(column) in right else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                min_width=12 if column == 0 and headers else None,
-            )
+        space = self.console.width - GAP * (len(used) - 1)
+        for column, title in zip(used[:-1], titles, strict=False):
+            width = max(cell_len(title), *(cell_len(_text(row[column])) for row in rows))
+            space -= width
+            justify: Any = "right" if str(column) in right else "left"
+            table.add_column(title, justify=justify, no_wrap=True, width=width)
+        table.add_column(titles[-1], no_wrap=True)
         for row in rows:
-            cells = [row[column] for column in used]
-            table.add_row(*(Text(cell) if isinstance(cell, str) else Text(*cell) for cell in cells))
-        self.console.print(table)
+            cells = [Text(part) if isinstance(part, str) else Text(*part) for part in (row[i] for i in used)]
+            cells[-1].truncate(max(space, LEAST), overflow="ellipsis")
+            table.add_row(*cells)
+        self.console.print(table, crop=False)
 
     @property
     def console(self) -> Any:

@@ -21,6 +21,7 @@ from runnotary.cli.views import view_for
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput, NotFound
 from runnotary.core.states import State
+from runnotary.core.trees import BadPath, parts
 
 Json = Any
 
@@ -61,6 +62,8 @@ def execute(args: Namespace) -> int:
         env=pairs("--env", args.env),
         timeout_ms=duration_ms("--timeout", args.timeout),
     )
+    for option, names in (("-i", args.inputs), ("-o", args.outputs)):
+        _refuse_outside(option, names)
     settings = settings_of(args)
     target = None if args.no_copy or not args.outputs else Path(args.out or ".")
     if target is not None and not args.force:
@@ -73,6 +76,18 @@ def execute(args: Namespace) -> int:
 
         view = PassedThrough(settings)
     return _run(args, settings, _request(args, command=command), view, target)
+
+
+def _refuse_outside(option: str, names: list[str]) -> None:
+    """Raise `InvalidInput` for a file that has no relative name below the working directory."""
+    for name in names:
+        try:
+            parts(name)
+        except BadPath:
+            raise InvalidInput(
+                f"exec {option} {name}: not a name below the working directory",
+                hint="the command finds the file under the same relative name; change to a folder above it",
+            ) from None
 
 
 def _request(args: Namespace, **more: Any) -> StartRequest:
@@ -96,7 +111,8 @@ def _run(args: Namespace, settings: Settings, request: StartRequest, view: View,
     status = concluded(args, settings, followed)
     if target is not None and status == 0:
         copied = copying.outputs(settings, followed.run, target, force=args.force)
-        stderr_page().line((f"{words.plural(len(copied), 'file')} copied to {target}{os.sep}", words.DIM))
+        if not args.quiet:
+            stderr_page().line((f"{words.plural(len(copied), 'file')} copied to {target}{os.sep}", words.DIM))
     return status
 
 

@@ -78,7 +78,7 @@ def write_failures(page: Page, reader: Reader, document: Json) -> None:
     if len(failed) > 3:
         page.line(f"… and {len(failed) - 3} more failed")
     if not failed and document["error"]:
-        page.line((words.visible(document["error"]["message"]), "red"))
+        page.line(("why: ", words.DIM), words.visible(document["error"]["message"]))
 
 
 def failed_tasks(reader: Reader, document: Json) -> list[Json]:
@@ -126,10 +126,11 @@ def next_commands(reader: Reader, document: Json, status: str) -> list[str]:
     if status == "failed":
         failed = [task for task in failed_tasks(reader, document) if task["attempts"]]
         began = [task for task in failed if task["attempts"][-1].get("started_at")]
-        if began:
-            key = began[0]["key"]
-            return [f"logs {run} {key}", f"shell {run} {key}"]
-        return [f"show {run}"]
+        if not began:
+            return [f"show {run}"]
+        key, last = began[0]["key"], began[0]["attempts"][-1]
+        spoke = last.get("stdout") or last.get("stderr")
+        return [*([f"logs {run} {key}"] if spoke else []), f"shell {run} {key}"]
     if any(words.is_file(value) for value in (document["outputs"] or {}).values()):
         return [f"files {run} --to DIR", f"lineage {run}"]
     return []

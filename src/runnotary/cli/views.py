@@ -31,6 +31,9 @@ class Silent:
     def changed(self, picture: Picture, fresh: list[Recorded]) -> None:
         pass
 
+    def notice(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     def end(self, picture: Picture) -> None:
         pass
 
@@ -66,6 +69,9 @@ class Lines:
                 continue  # the first is said by `begin`, the last by the summary
             for one in told(entry, picture.flow):
                 self._say(entry.at, str(one))
+
+    def notice(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     def end(self, picture: Picture) -> None:
         pass
