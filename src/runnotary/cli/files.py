@@ -119,7 +119,7 @@ def lineage(args: Namespace) -> int:
 def _write_lineage(graph: Json, tasks: list[Json]) -> None:
     page = Page()
     for sentence in graph["words"]:
-        page.line(words.visible(sentence))
+        page.line(words.visible(sentence), wrap=True)
     rows: list[list[Part]] = []
     for task in tasks:
         for attempt in task["attempts"][-1:]:

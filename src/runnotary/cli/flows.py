@@ -125,7 +125,7 @@ def _write(found: Found) -> None:
     page.line((found.hash, words.DIM))
     for text in (found.title, found.description):
         if text:
-            page.line((words.visible_lines(text.strip()), words.DIM))
+            page.line((words.visible_lines(text.strip()), words.DIM), wrap=True)
     inputs: list[list[Part]] = [
         [
             ("input", words.DIM),

@@ -65,8 +65,8 @@ class Page:
         self.is_terminal: Final = self._stream.isatty()
         self._rich: Any = None
 
-    def line(self, *parts: Part) -> None:
-        """Write one line; parts without a text are left out together with their gap."""
+    def line(self, *parts: Part, wrap: bool = False) -> None:
+        """Write one line. On a terminal `wrap` breaks it between words: not for what is to be copied."""
         if not self.is_terminal:
             print("".join(_text(part) for part in parts), file=self._stream)
             return
@@ -75,7 +75,7 @@ class Page:
         text = Text()
         for part in parts:
             text.append(*([part] if isinstance(part, str) else part))
-        self.console.print(text, soft_wrap=True)
+        self.console.print(text, soft_wrap=not wrap)
 
     def table(self, rows: Sequence[Sequence[Part]], headers: Sequence[str] = (), *, right: str = "") -> None:
         """Write columns as wide as their content; those whose number stands in `right` end flush."""

@@ -40,8 +40,8 @@ def _write(page: Page, reader: Reader, document: Json) -> None:
         (outcome(document, status), words.STYLES[status]),
         f" {'for' if is_open else 'in'} {took}   {document['id']}",
     )
-    page.line(*_about(document))
-    page.line(*_definition(reader, document))
+    page.line(*_about(document), wrap=True)
+    page.line(*_definition(reader, document), wrap=True)
     if document["inputs"]:
         _write_inputs(page, document["inputs"])
     if document["cancel_requested_at"] and is_open:

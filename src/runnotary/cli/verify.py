@@ -74,13 +74,13 @@ def _write(page: Page, report: Report, *, deep: bool) -> None:
         marked: list[Part] = []
         for part in parts:
             marked += ["  " if marked else "", mark, part]
-        page.line(*marked)
+        page.line(*marked, wrap=True)
     for finding in report.findings:
-        page.line(("✗ ", "red"), words.visible(str(finding)))
+        page.line(("✗ ", "red"), words.visible(str(finding)), wrap=True)
     if report.more:
         page.line(f"… and {words.plural(report.more, 'more finding')}")
     for said in report.not_proven:
-        page.line(("! ", "yellow"), (words.visible(said), words.DIM))
+        page.line(("! ", "yellow"), (words.visible(said), words.DIM), wrap=True)
     page.line("verify: ", ("ok", "green") if report.ok else ("FAILED", "bold red"))
 
 
