@@ -4,10 +4,10 @@ WORKERS ?= 2
 QUICK := $(wildcard tests/house tests/core)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast check test bench serve services lock clean runtime dev
+.PHONY: help demo fast check test bench bench-full serve services lock clean runtime dev
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: runtime  ## run the example flow on real data and verify its record
 	@test -f examples/demo.py || { echo "examples/demo.py is missing from this tree" >&2; exit 1; }
@@ -27,6 +27,9 @@ test: check  ## everything
 
 bench: dev  ## measure; prints ratios side by side
 	@$(PY) -m bench
+
+bench-full: dev  ## the same with a million runs
+	@$(PY) -m bench --full
 
 serve:  ## the server (not in this release)
 	@echo "this release has no server; it arrives with the next one. Flows run embedded: .venv/bin/runnotary start FILE" >&2
