@@ -38,7 +38,8 @@ def verify(
     deep: bool = False,
     flow_of: Callable[[str], Flow] | None = None,
 ) -> Report:
-    """Check a whole home, or one run in it. `deep` also reads every blob and looks for each that is named.
+    """Check a whole home, or one run in it. `deep` also reads every blob there (of the
+    run) and looks for each that is named.
 
     Raises:
         FileMissing: there is no record here.
@@ -64,7 +65,7 @@ def _verify(
         migrate.require_current(connection)
         connection.text_factory = _text
         connection.execute(SQL["begin_read"])
-        blobs = BlobCheck(home, notes, lambda: connection, deep=deep)
+        blobs = BlobCheck(home, notes, lambda: connection, deep=deep, one_run=run is not None)
         streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
         if run is not None:
             _one_run(connection, run, streams, notes)

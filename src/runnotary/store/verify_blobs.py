@@ -5,7 +5,8 @@ Rules of this file:
 1. Small blobs and definitions are always read; files only in a deep check.
 2. Files are hashed by several threads: hashing lets go of the interpreter, so it runs as fast as the
    processor can.
-3. A blob that no event names is not damage: a crash between keeping and recording leaves one behind.
+3. A deep check of one run reads the blobs that run names; one of the whole home reads all there are.
+4. A blob that no event names is not damage: a crash between keeping and recording leaves one behind.
 """
 
 from __future__ import annotations
@@ -46,11 +47,18 @@ class BlobCheck:
     """What one verification knows about blobs."""
 
     def __init__(
-        self, home: Path, notes: Notebook, reader: Callable[[], sqlite3.Connection], *, deep: bool
+        self,
+        home: Path,
+        notes: Notebook,
+        reader: Callable[[], sqlite3.Connection],
+        *,
+        deep: bool,
+        one_run: bool = False,
     ) -> None:
         self._home = home
         self._notes = notes
         self.deep: Final = deep
+        self._reads_named: Final = deep and one_run
         self._definitions: set[str] = set()
         self._coded: set[str] = set()
         self._seen: set[Named] = set()
@@ -99,11 +107,24 @@ class BlobCheck:
                 self._seen.clear()
             self._seen.add(one)
             self._notes.counts["named"] += 1
-            if one.form == "bytes":
+            if self._reads_named:
+                self._notes.counts["blobs"] += 1
+                self._notes.counts["blobs_read"] += 1
+            if one.form == "bytes" and self._reads_named:
+                self._read(one, where)
+            elif one.form == "bytes":
                 if not (is_digest(one.digest) and self.blobs.has(one.digest)):
                     self._notes.found("missing_blob", one.digest, f"named by {where}, but not here")
             else:
                 left += self._inside(one, where)
+
+    def _read(self, named: Named, where: str) -> None:
+        """Hash a blob; one in a file is never held in memory."""
+        path = self.blobs.path(named.digest) if is_digest(named.digest) else None
+        if path is None or not path.is_file():
+            self._bytes(named, where)
+        elif wrong := _wrong(path):
+            self._notes.found("blob", named.digest, wrong)
 
     def _inside(self, named: Named, where: str) -> list[Named]:
         """Return what a manifest or a value names in turn."""
