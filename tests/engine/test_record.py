@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runnotary import __version__
@@ -137,3 +138,27 @@ def test_failed_and_skipped_tasks_say_why(recorded: Any) -> None:
     assert (tasks["never"]["status"], tasks["never"]["reason"]) == ("skipped", "upstream_failed")
     assert tasks["never"]["error"]["step"] == "fails"
     assert tasks["never"]["attempts"] == []
+
+
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_the_record_says_how_durable_it_was_when_written(
+    play: Play, reader: Read, settings: Any, durability: str
+) -> None:
+    msgspec.structs.force_setattr(settings, "durability", durability)
+    run = play({"steps": {"only": {"run": "true"}}})
+    read = reader()
+    assert read.document(read.resolve(run))["durability"] == durability
+
+
+def test_what_a_running_step_reports_is_recorded_while_it_runs(play: Play, reader: Read) -> None:
+    says = """
+        echo '{"progress": 40, "message": "parsing"}' >> "$RUNNOTARY_REPORT"
+        sleep 1.3
+        echo '{"metric": {"rows": 12}}' >> "$RUNNOTARY_REPORT"
+    """
+    run = play({"steps": {"slow": {"run": says}}})
+    read = reader()
+    row = read.resolve(run)
+    (report, *_) = [entry["details"] for entry in read.audit(row) if entry["type"] == "task.reported"]
+    assert (report["key"], report["progress"], report["message"]) == ("slow", 40, "parsing")
+    assert read.document(row)["metrics"] == {"rows": 12}
