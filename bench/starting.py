@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -39,7 +38,7 @@ def measure(bench: Bench) -> None:
 
         return once
 
-    how = "runnotary start" if _has_command() else "start (no command line yet)"
+    how = "runnotary start"
     rounds = max(3, bench.rounds)
     limit, measured = bench.beside(least, start("set"), rounds)
     bench.add(
@@ -69,11 +68,5 @@ def measure(bench: Bench) -> None:
     bench.add(Line("W7", "largest resident size of `start`", "MiB", sizes, "bound", [90.0], "≤ 1.0"))
 
 
-def _has_command() -> bool:
-    return find_spec("runnotary.cli") is not None and find_spec("runnotary.cli.start") is not None
-
-
 def _start(file: Path, home: str) -> list[str]:
-    if _has_command():
-        return ["-m", "runnotary", "start", str(file), "--home", home]
-    return ["-m", "bench.session", str(file), home]
+    return ["-m", "runnotary", "start", str(file), "--home", home]
