@@ -23,7 +23,7 @@ from bench.series import HEADER, Bench, Line, Quiet, load
 # name: rounds, scale of all numbers, runs in the large home, seconds to wait for quiet
 SIZES = {
     "tiny": (2, 0.01, 200, 0.0),
-    "quick": (3, 0.5, 10_000, 3.0),
+    "quick": (3, 0.3, 6_000, 2.0),
     "normal": (5, 1.0, 100_000, 30.0),
     "full": (5, 1.0, 1_000_000, 120.0),
 }
