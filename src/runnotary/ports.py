@@ -6,9 +6,9 @@ simulator replaces every one of them. They speak core's words only: no path, soc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from runnotary.core.events import Event
 from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
 
 Json = Any
+T = TypeVar("T", covariant=True)
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -52,10 +53,13 @@ class Refusal(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """The log and its read tables."""
 
-    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+    async def append(
+        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
+    ) -> list[Appended | Refusal]:
         """Write the batch in one commit (shared with whoever asks meanwhile); durable on return.
 
-        Small blobs put before the call and not yet durable become durable in the same commit.
+        Small blobs put before the call and not yet durable become durable in the same commit. `meanwhile` is
+        called in the caller's loop when only the disk is still at work, or not at all.
         """
 
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
@@ -143,14 +147,34 @@ class Report(msgspec.Struct, frozen=True):
 Observation = Ended | Report
 
 
+class Done(Awaitable[T]):
+    """What an awaitable would bring, brought already: whoever sees it need not give way to others first."""
+
+    def __init__(self, result: T) -> None:
+        self.result: Final = result
+
+    def __await__(self) -> Generator[Any, None, T]:
+        yield from ()
+        return self.result
+
+
 class Executor(Protocol):
-    """Where attempts run. Every call names the attempt by id and may be repeated."""
+    """Where attempts run. Every call names the attempt by id and may be repeated.
+
+    What is quick is done by the call itself; what is left is in the awaitable, which is `Done` if nothing is.
+    """
 
     def observe(self, notify: Callable[[Observation], None]) -> None:
         """Send observations to `notify`, in the engine's loop, from now on."""
 
-    async def start(self, attempt: Attempt) -> None:
-        """Stage inputs and start; returns once the start is claimed. Never starts an id twice.
+    def prepare(self, attempt: Attempt) -> None:
+        """Get ready for a start whose intent is being written, if that is quick; nobody outside may notice.
+
+        `start` or `release` follows, unless the engine dies.
+        """
+
+    def start(self, attempt: Attempt) -> Awaitable[None]:
+        """Stage inputs and start; done once it is claimed. Never starts an id twice; raises only later.
 
         An attempt that cannot be started is reported as `Ended` and explains itself in `collect`.
         """
@@ -165,13 +189,13 @@ class Executor(Protocol):
     async def stop(self, attempt_id: str, grace_ms: int) -> None:
         """Ask it to end, then make it; the end arrives as `Ended`."""
 
-    async def collect(self, attempt_id: str) -> Outcome:
+    def collect(self, attempt_id: str) -> Awaitable[Outcome]:
         """Read the outcome from the attempt's own record; hash and keep what it left."""
 
     def leftovers(self) -> list[str]:
         """Return the ids of attempts for which something is still held, whoever started them."""
 
-    async def release(self, attempt_id: str, *, keep: bool) -> None:
+    def release(self, attempt_id: str, *, keep: bool) -> Awaitable[None]:
         """Give up everything held for it; `keep` leaves its folder for `run shell`."""
 
 

@@ -1,5 +1,6 @@
 """The 512 bytes: what goes in comes out, and nothing else is taken for a record."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from runnotary.executors import attempt_record
 from runnotary.executors.attempt_record import Damaged, Record, pack, unpack
+from runnotary.executors.process.folders import Folders
 
 
 def sample() -> Record:
@@ -69,3 +71,45 @@ def test_an_empty_or_longer_file_is_damaged_and_none_is_none(tmp_path: Path) -> 
             attempt_record.read(path)
     path.write_bytes(pack(sample()))
     assert attempt_record.read(path).pid == 77
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_an_attempt_is_claimed_once_with_room_for_its_end(tmp_path: Path, blank: bool) -> None:
+    if blank:
+        os.close(attempt_record.claim(str(tmp_path), Record("earlier", bytes(16), 1, 1)))
+        (tmp_path / "record").rename(tmp_path / attempt_record.BLANK)
+    os.close(attempt_record.claim(str(tmp_path), sample()))
+    assert attempt_record.read(tmp_path / "record") == sample()
+    assert os.stat(tmp_path / "record").st_blocks
+    assert [path.name for path in tmp_path.iterdir()] == ["record"]
+    with pytest.raises(FileExistsError):
+        os.close(attempt_record.claim(str(tmp_path), Record("another", bytes(16), 1, 1)))
+    assert attempt_record.read(tmp_path / "record") == sample()
+
+
+@pytest.mark.parametrize("kind", ["a link", "another name of a file", "too long", "a directory", "a pipe"])
+def test_only_a_file_of_its_own_is_taken_for_a_blank(tmp_path: Path, kind: str) -> None:
+    other, blank = tmp_path / "other", tmp_path / attempt_record.BLANK
+    other.write_bytes(bytes(attempt_record.SIZE))
+    make = {
+        "a link": lambda: blank.symlink_to(other),
+        "another name of a file": lambda: blank.hardlink_to(other),
+        "too long": lambda: blank.write_bytes(bytes(attempt_record.SIZE + 1)),
+        "a directory": blank.mkdir,
+        "a pipe": lambda: os.mkfifo(blank),
+    }
+    make[kind]()
+    os.close(attempt_record.claim(str(tmp_path), sample()))
+    assert attempt_record.read(tmp_path / "record") == sample()
+    assert other.read_bytes() == bytes(attempt_record.SIZE)
+
+
+@pytest.mark.parametrize("left", ["record", "record and blank, one file"])
+def test_a_folder_is_used_again_with_its_record_as_a_blank(tmp_path: Path, left: str) -> None:
+    folders = Folders(str(tmp_path))
+    folder = folders.make("A1")
+    os.close(attempt_record.claim(folder, sample()))
+    if left != "record":  # a keeper that died between the two names
+        os.link(f"{folder}/record", f"{folder}/{attempt_record.BLANK}")
+    assert folders.try_recycle("A1")
+    assert sorted(os.listdir(folders.make("A2"))) == [attempt_record.BLANK, "tmp", "work"]

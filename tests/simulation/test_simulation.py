@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -120,14 +120,16 @@ class Meddled(MemoryStore):
         super().__init__()
         self.meddled = False
 
-    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+    async def append(
+        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
+    ) -> list[Appended | Refusal]:
         if self.commits and not self.meddled:
             self.meddled = True
             stream = batch[0].stream
             seq, _ = self.head(stream)
             by_another = Append(stream, seq, (ev.RunAnnotated("meddling"),), batch[0].at, bytes(16))
             await super().append([by_another])
-        return await super().append(batch)
+        return await super().append(batch, meanwhile)
 
 
 def test_a_lost_race_is_folded_again_and_nothing_is_lost() -> None:
@@ -139,6 +141,7 @@ def test_a_lost_race_is_folded_again_and_nothing_is_lost() -> None:
     assert run.state == "success"
     assert simulation.store.meddled
     assert any(isinstance(event, ev.RunAnnotated) for event in simulation.events())
+    assert not simulation.executor.prepared, "what was prepared for the refused commit was not given up"
 
 
 def test_a_step_of_the_clock_is_noted_and_times_never_go_back_in_a_stream() -> None:

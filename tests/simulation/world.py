@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from runnotary.core.errors import BlobNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
 from runnotary.core.states import OPEN
-from runnotary.ports import Append, Appended, Ended, Observation, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Done, Ended, Observation, Refusal, RunQuery
 
 
 class Crashed(BaseException):
@@ -127,7 +127,11 @@ class MemoryStore:
         self.commits = 0
         self.saboteur = Saboteur(0, 0)
 
-    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+    async def append(
+        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
+    ) -> list[Appended | Refusal]:
+        if meanwhile is not None:
+            meanwhile()
         await asyncio.sleep(0)
         self.saboteur.maybe()
         self.commits += 1
@@ -214,6 +218,7 @@ class FakeExecutor:
         self.script_of = script_of
         self.processes: dict[str, Process] = {}
         self.spawned: list[tuple[str, int]] = []
+        self.prepared: set[str] = set()
         self.receipts: Callable[[Attempt], bool] = lambda attempt: True
         self.stopping: Callable[[Attempt], bool] = lambda attempt: False
         self.saboteur = Saboteur(0, 0)
@@ -224,8 +229,14 @@ class FakeExecutor:
     def observe(self, notify: Callable[[Observation], None]) -> None:
         self._notify = notify
         self._told.clear()
+        self.prepared.clear()  # by an engine that is no more
+
+    def prepare(self, attempt: Attempt) -> None:
+        assert attempt.id not in self.prepared, f"{attempt.key} was prepared twice"
+        self.prepared.add(attempt.id)
 
     async def start(self, attempt: Attempt) -> None:
+        self.prepared.discard(attempt.id)
         self.saboteur.maybe()
         if attempt.id not in self.processes:
             earlier = self._latest.get((attempt.run, attempt.key))
@@ -254,8 +265,15 @@ class FakeExecutor:
         delay = grace_ms * 1000 if process.script.ignores_term else 0
         process.ends_at = min(process.ends_at, self.clock.now() + delay)
 
-    async def collect(self, attempt_id: str) -> Outcome:
+    def collect(self, attempt_id: str) -> Awaitable[Outcome]:
+        quick = self.processes[attempt_id].attempt.number % 2
+        return Done(self._outcome(attempt_id)) if quick else self._collect(attempt_id)
+
+    async def _collect(self, attempt_id: str) -> Outcome:
         self.saboteur.maybe()
+        return self._outcome(attempt_id)
+
+    def _outcome(self, attempt_id: str) -> Outcome:
         process = self.processes[attempt_id]
         assert self._over(process), "I3: collected before the end"
         script = process.script
@@ -276,6 +294,7 @@ class FakeExecutor:
         return [name for name, process in self.processes.items() if not process.released]
 
     async def release(self, attempt_id: str, *, keep: bool) -> None:
+        self.prepared.discard(attempt_id)
         self.saboteur.maybe()
         process = self.processes.get(attempt_id)
         if process is None:

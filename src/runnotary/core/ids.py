@@ -7,6 +7,7 @@ The first 48 bits are the Unix time in milliseconds: keys sort by creation and i
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -62,6 +63,7 @@ def task_id(run: bytes, key: str) -> str:
     return to_text(hashlib.sha256(b"runnotary.task.1" + run + key.encode()).digest()[:16])
 
 
+@lru_cache(maxsize=1024)
 def attempt_id(run: bytes, key: str, number: int) -> str:
     """Return the id of an attempt: derived, so a repeated start can only claim the same name."""
     seed = b"runnotary.attempt1" + run + number.to_bytes(4, "big") + key.encode()

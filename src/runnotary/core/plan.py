@@ -302,7 +302,7 @@ def _start(run: Run, turn: Turn, key: str, ready_at: int, skips: Skips, now: int
     if step.cleanup:
         environment["RUNNOTARY_STATUS"] = scope.outcome(run)
     for what, held in (("env", environment), ("stage", staged)):
-        if len(canonical(held)) > ev.VALUE_MAX:
+        if held and len(canonical(held)) > ev.VALUE_MAX:
             raise EvaluationError(f"{what} holds more than {ev.VALUE_MAX} bytes; pass large values as files")
     prints = {
         "step": run.flow.digests.get(step.name, ""),

@@ -1,14 +1,15 @@
 """Attempts, from intent to release: start, find again, stop, collect, let go.
 
-Everything here happens after the commit that ordered it, and what comes back enters the run's inbox as a
-stimulus; this file decides nothing. Whatever goes wrong ends as an outcome that says so, so that no attempt
-is left without a verdict.
+Everything here but `prepare` happens after the commit that ordered it, and what comes back enters the run's
+inbox as a stimulus; this file decides nothing. Whatever goes wrong ends as an outcome that says so, so that
+no attempt is left without a verdict.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from runnotary.core.scope import NeedsLoad
 from runnotary.core.states import State
 from runnotary.engine.leases import Lease, Leases
 from runnotary.engine.live import Live
-from runnotary.ports import Blobs, Ended, Executor, Observation, Report, RunQuery, Store
+from runnotary.ports import Blobs, Done, Ended, Executor, Observation, Report, RunQuery, Store
 
 SWEPT_RUNS: Final = 100
 """How many of the newest runs are looked through: what is left is left by the last engine."""
@@ -51,11 +52,29 @@ class Attempts:
         self._live_of: Final = live_of
         self._deliver: Final = deliver
         self._spawn: Final = spawn
+        self._prepared: Final[dict[str, Attempt]] = {}
         executor.observe(self._observe)
+
+    def prepare(self, live: Live, intents: Iterable[ev.TaskStarted]) -> None:
+        """Get ready for these starts while their intents are being written."""
+        for started in intents:
+            with suppress(NeedsLoad):  # then it is not quick
+                attempt = attempt_of(live.run, started)
+                self._prepared[attempt.id] = attempt
+                self._executor.prepare(attempt)
+
+    def abandon(self, live: Live, intents: Iterable[ev.TaskStarted]) -> None:
+        """Undo what was prepared for intents that could not be written."""
+        for started in intents:
+            attempt = attempt_id(live.run.id, started.key, started.attempt)
+            if self._prepared.pop(attempt, None):
+                self._await(self._executor.release(attempt, keep=False))
 
     def start(self, live: Live, started: ev.TaskStarted) -> None:
         """Start the attempt of a committed intent."""
-        self._spawn(self._begin(live, self._attempt(live, started)))
+        name = attempt_id(live.run.id, started.key, started.attempt)
+        attempt = self._prepared.pop(name, None) or self._attempt(live, started)
+        self._await(self._begun(live, attempt, self._executor.start(attempt)))
 
     def stop(self, live: Live, action: Stop) -> None:
         """Stop the open attempt of a task whose stopping is committed."""
@@ -66,7 +85,7 @@ class Attempts:
         """Let go of an attempt whose receipt is committed; a failed one keeps its folder for `run shell`."""
         attempt = attempt_id(live.run.id, ended.key, ended.attempt)
         live.renew.discard(ended.key)
-        self._spawn(self._executor.release(attempt, keep=ended.verdict not in ("success", "cancelled")))
+        self._await(self._executor.release(attempt, keep=ended.verdict not in ("success", "cancelled")))
 
     async def recover(self, live: Live) -> None:
         """Take up every open attempt of an adopted run: find it, or start it for the first time."""
@@ -86,18 +105,23 @@ class Attempts:
             elif task.stopping:
                 self._fail(live, key, number, "cancelled", "stopped before it was started", stopped=True)
             else:
-                await self._begin(live, attempt)
+                await self._begun(live, attempt, self._executor.start(attempt))
 
     def sweep(self) -> None:
-        """Let go of what a crash between receipt and release left; failed attempts stay for `run shell`."""
+        """Let go of what a crash between receipt and release left; failed attempts stay for `run shell`.
+
+        So does what was prepared for an attempt that never was, once its run is over: until then it may be.
+        """
         left = set(self._executor.leftovers())
         for run in self._store.runs(RunQuery(limit=SWEPT_RUNS)) if left else ():
             for task in self._store.tasks(run.id):
-                done = task.status in (State.SUCCESS, State.CANCELLED)
-                for number in range(1, task.attempts + 1 if done else task.attempts):
+                numbers = set(range(1, task.attempts + (1 if run.ended_at is None else 2)))
+                if task.status not in (State.SUCCESS, State.CANCELLED):
+                    numbers.discard(task.attempts)
+                for number in numbers:
                     attempt = attempt_id(run.id, task.key, number)
                     if attempt in left:
-                        self._spawn(self._executor.release(attempt, keep=False))
+                        self._await(self._executor.release(attempt, keep=False))
 
     def lease(self, live: Live, key: str) -> None:
         """Let the open attempt of a task hold a slot."""
@@ -117,9 +141,13 @@ class Attempts:
         """Return the JSON value of a blob."""
         return msgspec.json.decode(self._blobs.get(digest))
 
-    async def _begin(self, live: Live, attempt: Attempt) -> None:
+    def _await(self, work: Awaitable[None]) -> None:
+        if not isinstance(work, Done):
+            self._spawn(work)
+
+    async def _begun(self, live: Live, attempt: Attempt, starting: Awaitable[None]) -> None:
         try:
-            await self._executor.start(attempt)
+            await starting
         except Exception as defect:
             log.exception("attempt %s of %s: the executor failed", attempt.key, attempt.run)
             if not await self._executor.find(attempt):
@@ -134,16 +162,31 @@ class Attempts:
             said = (observation.progress, observation.message, observation.metrics)
             self._deliver(live, Reported(lease.key, lease.number, *said))
         elif isinstance(observation, Ended):
-            self._spawn(self._collect(live, lease.key, lease.number, observation.attempt))
+            self._collect(live, lease.key, lease.number, observation.attempt)
 
-    async def _collect(self, live: Live, key: str, number: int, attempt: str) -> None:
+    def _collect(self, live: Live, key: str, number: int, attempt: str) -> None:
         try:
-            outcome = await self._executor.collect(attempt)
-        except Exception as defect:
-            log.exception("attempt %s of %s cannot be collected", key, live.run.text)
-            self._fail(live, key, number, "collect_failed", str(defect))
+            outcome = self._executor.collect(attempt)
+        except Exception as defect:  # noqa: BLE001 - logged there; the attempt needs a verdict
+            self._uncollected(live, key, number, defect)
             return
+        if isinstance(outcome, Done):
+            self._collected(live, key, number, outcome.result)
+        else:
+            self._spawn(self._collect_slowly(live, key, number, outcome))
+
+    async def _collect_slowly(self, live: Live, key: str, number: int, outcome: Awaitable[Outcome]) -> None:
+        try:
+            self._collected(live, key, number, await outcome)
+        except Exception as defect:  # noqa: BLE001 - as above
+            self._uncollected(live, key, number, defect)
+
+    def _collected(self, live: Live, key: str, number: int, outcome: Outcome) -> None:
         self._deliver(live, Observed(key, number, outcome, renew=key in live.renew))
+
+    def _uncollected(self, live: Live, key: str, number: int, defect: Exception) -> None:
+        log.error("attempt %s of %s cannot be collected", key, live.run.text, exc_info=defect)
+        self._fail(live, key, number, "collect_failed", str(defect))
 
     def _fail(
         self, live: Live, key: str, number: int, code: str, message: str, *, stopped: bool = False

@@ -5,7 +5,8 @@ when that is durable perform the actions. Turns of one run never overlap; turns 
 commits because the store groups them. The loop holds no truth: whatever goes wrong with a commit, the
 run is dropped, folded again from its log and planned again.
 
-Write before act, in this file: `_commit` is always awaited before `_perform`.
+Write before act, in this file: `_commit` is always awaited before `_perform`. Only what nobody outside can
+notice (the empty room of an attempt to come) is made ready while the commit is on its way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -37,6 +39,8 @@ from runnotary.ports import (
     Executor,
     Refusal,
 )
+
+Intents = Mapping[str, ev.TaskStarted]
 
 log = logging.getLogger("runnotary.engine")
 
@@ -233,10 +237,10 @@ class Engine:
             self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
             return True
         self._look_at_clock()
-        expected = live.run.seq - len(events)
-        if not await self._commit(live, events, expected, now):
+        intents = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
+        if not await self._commit(live, events, intents, now):
             return False
-        self._perform(live, turn, (event for _, event in events))
+        self._perform(live, turn, intents, (event for _, event in events))
         self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
         for watcher in live.watchers:
             watcher()
@@ -262,15 +266,18 @@ class Engine:
         return whole
 
     async def _commit(
-        self, live: Live, events: list[tuple[bytes, ev.Event]], expected: int, now: int
+        self, live: Live, events: list[tuple[bytes, ev.Event]], intents: Intents, now: int
     ) -> bool:
+        expected = live.run.seq - len(events)
         touched, live.run.touched = live.run.touched, set()
         batch = by_actor(live.stream, events, expected, now)
         batch[-1] = msgspec.structs.replace(batch[-1], rows=rows(live.run, touched))
-        results = await self._store.append(batch)
+        meanwhile = partial(self._attempts.prepare, live, intents.values()) if intents else None
+        results = await self._store.append(batch, meanwhile)
         refusal = next((result for result in results if isinstance(result, Refusal)), None)
         if refusal is None:
             return True
+        self._attempts.abandon(live, intents.values())
         self._drop(live)
         if refusal.code != "conflict" or not expected:
             raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
@@ -282,9 +289,8 @@ class Engine:
             answer(live.done, None)
         return False
 
-    def _perform(self, live: Live, turn: Turn, events: Iterable[ev.Event]) -> None:
+    def _perform(self, live: Live, turn: Turn, intents: Intents, events: Iterable[ev.Event]) -> None:
         """Do what the committed turn ordered, and let go of what it has the receipt for."""
-        intents = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
         for action in turn.actions:
             if isinstance(action, Start):
                 self._attempts.start(live, intents[action.key])

@@ -43,14 +43,13 @@ class Command:
         name = self.argv[0]
         if b"/" in name:
             return name
-        problem = errno.ENOENT
-        for folder in self.env.get(b"PATH", b"/usr/local/bin:/usr/bin:/bin").split(b":"):
-            path = os.path.join(folder or b".", name)
+        folders = self.env.get(b"PATH", b"/usr/local/bin:/usr/bin:/bin").split(b":")
+        paths = [(folder or b".") + b"/" + name for folder in folders]
+        for path in paths:
             if os.access(path, os.X_OK) and not os.path.isdir(path):
                 return path
-            if os.path.exists(path):
-                problem = errno.EACCES
-        raise OSError(problem, "argv[0]")
+        found = any(os.path.exists(path) for path in paths)
+        raise OSError(errno.EACCES if found else errno.ENOENT, "argv[0]")
 
 
 class Attempt:

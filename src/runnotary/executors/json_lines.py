@@ -33,6 +33,7 @@ class Lines:
         self._on_close = on_close
         self._parts: list[bytes] = []
         self._unsent = b""
+        self._delivering = False
         self._events = selectors.EVENT_READ
         connection.setblocking(False)
         selector.register(connection, self._events, self._ready)
@@ -41,7 +42,8 @@ class Lines:
         """Sends what the socket takes now and the rest later; a peer that does not read is dropped."""
         if not self.closed:
             self._unsent += json.dumps(message).encode() + b"\n"
-            self._flush()
+            if not self._delivering:
+                self._flush()
 
     def close(self) -> None:
         """Ends the connection and tells its owner, once."""
@@ -56,7 +58,7 @@ class Lines:
             self._flush()
         if events & selectors.EVENT_READ and not self.closed:
             try:
-                data = self._connection.recv(1 << 18)
+                data = self._connection.recv(1 << 16)
             except BlockingIOError:
                 return
             except OSError:
@@ -70,8 +72,12 @@ class Lines:
         elif b"\n" in data:
             *lines, rest = b"".join(self._parts).split(b"\n")
             self._parts = [rest]
+            self._delivering = True  # the answers to lines that came together go together
             for line in lines:
                 self._deliver(line)
+            self._delivering = False
+            if not self.closed and self._unsent:
+                self._flush()
         elif sum(map(len, self._parts)) > LONGEST:
             self._reject("the line is too long")
 
@@ -88,6 +94,7 @@ class Lines:
             self._reject("not a JSON object")
 
     def _reject(self, why: str) -> None:
+        self._delivering = False
         self.send({"ok": False, "error": "bad_request", "detail": why})
         self.close()
 

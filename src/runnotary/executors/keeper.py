@@ -203,24 +203,16 @@ class Keeper:
         try:
             if self._leaving and not os.path.lexists(f"{folder}/record"):
                 raise Refused("quitting")
-            fd = os.open(f"{folder}/record", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            record = attempt_record.Record(name, self._boot_id, self._children.pid, self._start_ticks)
+            record.claimed_us = _now_us()
+            fd = attempt_record.claim(folder, record)
         except FileExistsError:
             return self._claimed_before(name)
         except (FileNotFoundError, NotADirectoryError):
             raise Refused("no_folder") from None
         except OSError as error:
             raise _claim_failed(error) from None
-        record = attempt_record.Record(name, self._boot_id, os.getpid(), self._start_ticks)
-        record.claimed_us = _now_us()
-        attempt = children.Attempt(folder, record, fd, grace)
-        try:
-            os.posix_fallocate(fd, 0, attempt_record.SIZE)
-            attempt.save()
-        except OSError as error:
-            os.unlink(f"{folder}/record")
-            os.close(fd)
-            raise _claim_failed(error) from None
-        self._children.start(attempt, command)
+        self._children.start(children.Attempt(folder, record, fd, grace), command)
         return {"started": True, "mine": True, **_summary(record)}
 
     def _claimed_before(self, name: str) -> "dict[str, Any]":

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +104,9 @@ class SqliteStore:
 
     # --- the log -----------------------------------------------------------------------------------
 
-    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+    async def append(
+        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
+    ) -> list[Appended | Refusal]:
         """Write the batch in one commit, shared with whoever asks meanwhile; durable on return.
 
         Raises:
@@ -112,7 +114,7 @@ class SqliteStore:
         """
         if self._writer is None:
             raise Conflict("this home is open for reading only")
-        return await self._writer.ask(batch) if batch else []
+        return await self._writer.ask(batch, meanwhile) if batch else []
 
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
         """Read a stream in order, from `after` + 1 on.

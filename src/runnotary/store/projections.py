@@ -3,6 +3,7 @@
 Rules of this file:
 
 1. A row is written as its struct stands, whole, by key; it is made by `core/documents.py`, never here.
+   A run that goes on changes in no column that an index holds: its row is updated in place.
 2. A listing reads as many rows as it shows: newest first is the order of the key itself. What cannot use
    an index (a substring, a tag) is a filter on that walk, never a sort.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +22,10 @@ from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
 from runnotary.ports import RunQuery
 from runnotary.store.statements import SQL
 
-_PUT: Final = ((RunRow, SQL["put_run"]), (TaskRow, SQL["put_task"]), (FlowRow, SQL["put_flow"]))
+_PUT: Final = ((TaskRow, SQL["put_task"]), (FlowRow, SQL["put_flow"]))
+_INDEXED: Final = ("id", "flow", "status", "ended_at")
+_PLAIN: Final = tuple(name for name in RunRow.__struct_fields__ if name not in _INDEXED)
+_update_values: Final = attrgetter(*_PLAIN, *_INDEXED)
 _FIRST: Final = bytes(16)
 _LAST: Final = b"\xff" * 16
 
@@ -28,16 +33,27 @@ _LAST: Final = b"\xff" * 16
 class Drafts:
     """Rows to be written in one commit; of several for one key the last one counts."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_new", "_rows")
 
     def __init__(self) -> None:
         self._rows: dict[type, dict[Any, Row]] = {RunRow: {}, TaskRow: {}, FlowRow: {}}
+        self._new: set[bytes] = set()
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[Row], *, new: bool) -> None:
+        """Take rows of a stream; `new` says that it has just begun, so there is nothing to update."""
         for row in rows:
             self._rows[type(row)][key_of(row)] = row
+            if new and isinstance(row, RunRow):
+                self._new.add(row.id)
 
     def write(self, connection: sqlite3.Connection) -> None:
+        runs = [
+            msgspec.structs.astuple(row)
+            for key, row in self._rows[RunRow].items()
+            if key in self._new or not connection.execute(SQL["update_run"], _update_values(row)).rowcount
+        ]
+        if runs:
+            connection.executemany(SQL["put_run"], runs)
         for kind, statement in _PUT:
             rows = self._rows[kind]
             if rows:

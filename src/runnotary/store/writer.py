@@ -17,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -32,6 +33,7 @@ from runnotary.store.statements import SQL
 
 Result = Appended | Refusal
 _HEADS_MAX: Final = 16_384
+_WRITTEN_MAX: Final = 4_096
 _APPENDS_MAX: Final = 4_096
 _IDLE_S: Final = 1.0
 
@@ -53,22 +55,25 @@ class Asked(msgspec.Struct, frozen=True):
     batch: Sequence[Append]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[list[Result]]
+    meanwhile: Callable[[], None] | None = None
 
 
 class SmallBlobs:
     """Bytes on their way into the next commit, readable meanwhile.
 
-    No lock: the dict is only looked up by key, and the queue says in which order keys arrived.
+    No lock: the dicts are only looked up by key, and the queue says in which order keys arrived. What was
+    written lately is not written again: every attempt brings the same evidence of where it ran.
     """
 
-    __slots__ = ("_order", "waiting")
+    __slots__ = ("_order", "_written", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[bytes, bytes] = {}
         self._order: SimpleQueue[bytes] = SimpleQueue()
+        self._written: dict[bytes, None] = {}
 
     def add(self, digest: bytes, data: bytes) -> None:
-        if digest not in self.waiting:
+        if digest not in self.waiting and digest not in self._written:
             self.waiting[digest] = data
             self._order.put(digest)
 
@@ -89,7 +94,10 @@ class SmallBlobs:
 
     def settled(self, taken: list[tuple[bytes, bytes]]) -> None:
         for digest, _ in taken:
+            self._written[digest] = None
             self.waiting.pop(digest, None)
+        while len(self._written) > _WRITTEN_MAX:
+            del self._written[next(iter(self._written))]
 
 
 class _Commit:
@@ -120,20 +128,23 @@ class Writer:
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
         self._heads: dict[bytes, Head] = {}
         self._pos: int | None = None
+        self._asked: list[Asked] = []
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="runnotary-writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def ask(self, batch: Sequence[Append]) -> asyncio.Future[list[Result]]:
+    def ask(
+        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
+    ) -> asyncio.Future[list[Result]]:
         """Queue a batch. The future is the running loop's; cancelling it does not take the batch back."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Result]] = loop.create_future()
         if self._closed:
             future.set_result([_failed(append, "the store is closed") for append in batch])
         else:
-            self._queue.put(Asked(batch, loop, future))
+            self._queue.put(Asked(batch, loop, future, meanwhile))
         return future
 
     def close(self) -> None:
@@ -150,6 +161,7 @@ class Writer:
         while going:
             asked, going = self._next()
             if asked:
+                self._asked = asked
                 results = self._settle([append for one in asked for append in one.batch])
                 _wake(asked, results)
         self._settle([])
@@ -227,7 +239,18 @@ class Writer:
         connection.executemany(SQL["append_event"], commit.events)
         connection.executemany(SQL["append_log"], commit.log)
         commit.rows.write(connection)
+        self._tell_meanwhile()
         connection.execute(SQL["commit"])
+
+    def _tell_meanwhile(self) -> None:
+        """Wake those who have something to do while the disk is at work. Earlier they would be in our way:
+        of two threads that compute only one gets on.
+        """
+        asked, self._asked = self._asked, []
+        for one in asked:
+            if one.meanwhile is not None:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    one.loop.call_soon_threadsafe(one.meanwhile)
 
     def _remember(self, commit: _Commit) -> None:
         for stream, head in commit.heads.items():
@@ -262,7 +285,7 @@ class Writer:
         pos, _ = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
         commit.events += sealed
         commit.heads[stream] = Head(seq, prev, at)
-        commit.rows.add(append.rows)
+        commit.rows.add(append.rows, new=head.seq == 0)
         return Appended(stream, seq, prev, pos)
 
     def _head(self, append: Append, trusting: bool) -> Head:

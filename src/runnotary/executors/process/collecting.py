@@ -49,38 +49,40 @@ class Collector:
 
     def collect(self, held: Held) -> Outcome:
         """Return the outcome of an attempt that has ended; may be repeated."""
-        outcome = Outcome(
-            attempt=held.attempt.id,
-            host=self._host,
-            runtime=self._blobs.put(self._runtime.blob()),
-            environment=self._blobs.put(held.evidence) if held.evidence else "",
-        )
+        fields: dict[str, Any] = {
+            "attempt": held.attempt.id,
+            "host": self._host,
+            "runtime": self._blobs.put(self._runtime.blob()),
+            "environment": self._blobs.put(held.evidence) if held.evidence else "",
+        }
         if held.refused is not None:
-            return _changed(
-                outcome,
+            return Outcome(
+                **fields,
                 failure=self._masked(held, held.refused.failure),
                 reason=held.refused.reason,
                 stopped=held.stop_grace_ms is not None,
             )
         record = self._record(held)
         stdout, stderr, trouble = self._logs(held, record)
-        outcome = _changed(outcome, stdout=stdout, stderr=stderr, metrics=_metrics(held))
+        fields.update(stdout=stdout, stderr=stderr, metrics=_metrics(held))
         if record is not None:
-            outcome = _changed(outcome, **_process(record))
+            fields |= _process(record)
         if held.lost:
             failure = Failure("lost", held.lost)
-            return _changed(outcome, lost=True, reason=str(Reason.LOST), failure=failure, exited_at=0)
-        assert record is not None
-        return self._judged(held, record, outcome, trouble)
+            fields.update(lost=True, reason=str(Reason.LOST), failure=failure, exited_at=0)
+        else:
+            assert record is not None
+            fields |= self._judged(held, record, trouble)
+        return Outcome(**fields)
 
-    def _judged(self, held: Held, record: Record, outcome: Outcome, trouble: Refused | None) -> Outcome:
-        """Add exit code and outputs, or why there are none."""
+    def _judged(self, held: Held, record: Record, trouble: Refused | None) -> dict[str, Any]:
+        """Return exit code and outputs, or why there are none."""
         if record.spawn_errno:
             sizes = held.environment.sizes() if held.environment else []
             failure = self._masked(held, not_spawned(held.attempt, record, sizes))
-            return _changed(outcome, failure=failure, reason=str(Reason.ERROR))
+            return {"failure": failure, "reason": str(Reason.ERROR)}
         code = os.waitstatus_to_exitcode(record.wait_status)
-        outcome = _changed(outcome, exit_code=code if code >= 0 else None, signal=-code if code < 0 else None)
+        ended = {"exit_code": code} if code >= 0 else {"signal": -code}
         try:
             if trouble is not None:
                 raise trouble
@@ -93,8 +95,8 @@ class Collector:
             files = outputs.keep_files(found, self._blobs)
         except (Refused, OSError) as error:
             refused = error if isinstance(error, Refused) else from_os(error, "keeping the outputs")
-            return _changed(outcome, failure=self._masked(held, refused.failure), reason=refused.reason)
-        return _changed(outcome, values=inline, values_large=large, files=files)
+            return {**ended, "failure": self._masked(held, refused.failure), "reason": refused.reason}
+        return {**ended, "values": inline, "values_large": large, "files": files}
 
     def _record(self, held: Held) -> Record | None:
         if held.record is None:
@@ -128,10 +130,6 @@ class Collector:
         if not held.attempt.secrets or held.leaks is None:
             return failure
         return msgspec.structs.replace(failure, message=held.leaks.masked_text(failure.message))
-
-
-def _changed(outcome: Outcome, **fields: Any) -> Outcome:
-    return msgspec.structs.replace(outcome, **fields)
 
 
 def _process(record: Record) -> dict[str, Any]:

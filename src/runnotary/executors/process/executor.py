@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,10 +30,10 @@ from runnotary.executors.process.environment import Shell
 from runnotary.executors.process.failures import Refused, from_os
 from runnotary.executors.process.folders import Claimed, Folders
 from runnotary.executors.process.held import Held
-from runnotary.executors.process.keeper_client import KeeperClient, KeeperRefused
+from runnotary.executors.process.keeper_client import Answer, KeeperClient, KeeperRefused, answer_of
 from runnotary.executors.process.preparing import Preparer
 from runnotary.executors.process.regular import size_of
-from runnotary.ports import Blobs, Ended, Observation
+from runnotary.ports import Blobs, Done, Ended, Observation
 
 _TICK_S: Final = 0.5
 _GLANCE_S: Final = 0.02
@@ -73,6 +73,7 @@ class ProcessExecutor:
         self._preparer = Preparer(self._folders, blobs, secrets, environ)
         self._collector = Collector(blobs, log_limit=settings.log_limit, log_stop=settings.log_stop)
         self._boot_id = containment.boot_id()
+        self._ready: dict[str, Held] = {}
         self._held: dict[str, Held] = {}
         self._running: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -104,16 +105,35 @@ class ProcessExecutor:
 
     # --- start -------------------------------------------------------------------------------------
 
-    async def start(self, attempt: Attempt) -> None:
-        """Stage inputs and start; returns once the start is claimed. Never starts an id twice."""
-        if attempt.id in self._held:
+    def prepare(self, attempt: Attempt) -> None:
+        """Make the folder and the environment of a start that is being written down, if that is quick."""
+        if attempt.id in self._held or attempt.id in self._ready or not self._preparer.is_quick(attempt):
             return
-        held = self._held[attempt.id] = Held(attempt, self._folders.of(attempt.id))
+        held = Held(attempt, self._folders.of(attempt.id))
+        with suppress(Claimed, Refused):  # the start meets the same, and says so
+            self._preparer.prepare_now(held)
+            self._ready[attempt.id] = held
+
+    def start(self, attempt: Attempt) -> Awaitable[None]:
+        """Stage inputs and start; done once the start is claimed. Never starts an id twice."""
+        if attempt.id in self._held:
+            return Done(None)
+        held = self._ready.pop(attempt.id, None)
+        if held is None:
+            held = self._held[attempt.id] = Held(attempt, self._folders.of(attempt.id))
+            return self._start(held)
+        self._held[attempt.id] = held
+        held.asked = True
+        return self._start(held, self._keeper.request_now("start", **_request(held, {})))
+
+    async def _start(self, held: Held, answer: Answer | None = None) -> None:
+        """Bring a start to its end; `answer` will be the keeper's, if it was asked already."""
+        attempt = held.attempt
         try:
-            secrets = await self._preparer.prepare(held)
-            if held.stop_grace_ms is not None:
+            secrets = {} if held.asked else await self._preparer.prepare(held)
+            if held.stop_grace_ms is not None and not held.asked:
                 raise Refused("stopped", "stopped before it was started")
-            await self._ask(held, secrets)
+            await self._ask(held, secrets, answer)
         except Claimed:
             await self._take_up(held)
         except Refused as refused:
@@ -127,24 +147,18 @@ class ProcessExecutor:
             held.refused = Refused("not_started", f"{type(error).__name__} while it was being prepared")
             self._end(held)
 
-    async def _ask(self, held: Held, secrets: Mapping[str, str]) -> None:
+    async def _ask(self, held: Held, secrets: Mapping[str, str], asked: Answer | None) -> None:
         """Ask the keeper to start it; the record decides if the keeper does not answer."""
-        attempt = held.attempt
-        assert held.environment is not None
-        fields = {
-            "attempt": attempt.id,
-            "argv": attempt.argv,
-            "env": held.environment.variables,
-            "grace_ms": attempt.grace_ms,
-        }
-        if secrets:
-            fields["mask"] = sorted(set(secrets.values()))
+        fields = _request(held, secrets)
         held.asked = True
         deadline = asyncio.get_running_loop().time() + _LEAVING_S
         tries = 0
         while True:
             try:
-                answer = await self._keeper.request("start", **fields)
+                if asked is not None:
+                    answer, asked = await answer_of(asked), None
+                else:
+                    answer = await self._keeper.request("start", **fields)
             except Unreachable as error:
                 tries += 1
                 if await self._look(held):
@@ -241,12 +255,15 @@ class ProcessExecutor:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
-    def _end(self, held: Held) -> None:
-        """It has ended; tells so once."""
+    def _end(self, held: Held, *, at_once: bool = False) -> None:
+        """It has ended; tells so once: `at_once`, or when whoever calls has had time to finish."""
         self._running.discard(held.attempt.id)
         if held.state != "ended":
             held.state = "ended"
-            asyncio.get_running_loop().call_soon(self._tell, Ended(held.attempt.id))
+            if at_once:
+                self._notify(Ended(held.attempt.id))
+            else:
+                asyncio.get_running_loop().call_soon(self._tell, Ended(held.attempt.id))
 
     def _tell(self, observation: Observation) -> None:
         self._notify(observation)
@@ -255,7 +272,7 @@ class ProcessExecutor:
         """The keeper says that the record is complete."""
         held = self._held.get(attempt_id)
         if held is not None and held.asked and not held.lost:
-            self._end(held)
+            self._end(held, at_once=True)
 
     def _keeper_lost(self) -> None:
         for attempt_id in list(self._running):
@@ -291,35 +308,39 @@ class ProcessExecutor:
 
     # --- the end -----------------------------------------------------------------------------------
 
-    async def collect(self, attempt_id: str) -> Outcome:
+    def collect(self, attempt_id: str) -> Awaitable[Outcome]:
         """Read the outcome from the attempt's own record; hash and keep what it left."""
         held = self._held.get(attempt_id)
         if held is None or held.state != "ended":
             raise Conflict(f"attempt {attempt_id} is not here, or has not ended")
         if held.refused is not None or self._collector.is_cheap(held):
-            return self._collector.collect(held)
-        return await asyncio.to_thread(self._collector.collect, held)
+            return Done(self._collector.collect(held))
+        return asyncio.to_thread(self._collector.collect, held)
 
     def leftovers(self) -> list[str]:
         """Return the attempts that have a folder."""
         return self._folders.names()
 
-    async def release(self, attempt_id: str, *, keep: bool) -> None:
+    def release(self, attempt_id: str, *, keep: bool) -> Awaitable[None]:
         """Give up everything held for it; `keep` leaves its folder for `run shell`."""
         held = self._held.get(attempt_id)
         if held is not None and held.state != "ended":
             raise Conflict(f"attempt {attempt_id} has not ended")
         self._held.pop(attempt_id, None)
+        if self._ready.pop(attempt_id, None) is not None:
+            # Its name may be prepared again the next moment, so this does not wait for a thread.
+            if not self._folders.try_recycle(attempt_id):
+                self._folders.remove(attempt_id)
+            return Done(None)
         self._keeper.tell("release", attempt=attempt_id)
         if held is None and not recovery.is_over(self._folders.of(attempt_id), self._boot_id):
-            return
+            return Done(None)
         if keep:
             if held is not None and held.attempt.secrets:
-                await asyncio.to_thread(self._scrub, held)
+                return asyncio.to_thread(self._scrub, held)
         elif not self._folders.try_recycle(attempt_id):
-            await asyncio.to_thread(self._folders.remove, attempt_id)
-        elif self._folders.is_untidy():
-            await asyncio.to_thread(self._folders.tidy)
+            return asyncio.to_thread(self._folders.remove, attempt_id)
+        return Done(None)
 
     def _scrub(self, held: Held) -> None:
         """A folder that is kept holds no secret; one that cannot be searched is not kept."""
@@ -331,6 +352,18 @@ class ProcessExecutor:
     def shell(self, attempt_id: str) -> Shell | None:
         """Return what it takes to stand where a kept attempt stood; None if its folder is gone."""
         return environment.read_shell(self._folders.of(attempt_id))
+
+
+def _request(held: Held, secrets: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the keeper must know to start it."""
+    assert held.environment is not None
+    fields = {
+        "attempt": held.attempt.id,
+        "argv": held.attempt.argv,
+        "env": held.environment.variables,
+        "grace_ms": held.attempt.grace_ms,
+    }
+    return {**fields, "mask": sorted(set(secrets.values()))} if secrets else fields
 
 
 def _refusal(trouble: RunnotaryError) -> Refused:

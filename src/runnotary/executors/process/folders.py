@@ -5,11 +5,12 @@
         inputs/     files of `with`, read-only, each in a folder of its own
         tmp/        TMPDIR
         output      $RUNNOTARY_OUTPUT          report      $RUNNOTARY_REPORT
-        stdout  stderr  record                 made by the keeper (docs/keeper.md)
+        stdout  stderr  record  blank          the keeper's (docs/keeper.md)
         shell.json                             what `run shell` needs; no secret
 
-Folders of steps that left nothing in them are used again, with their empty log files: making and removing all
-that costs more than starting a process. Such a spare begins with a dot, which no attempt id does.
+Folders of steps that left nothing in them are used again, with their empty log files and the record as a
+blank: making and removing all that costs more than starting a process. The name of such a spare begins with a
+dot, which no attempt id does.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import stat
 from collections.abc import Callable
 from typing import Any, Final
 
+from runnotary.executors.attempt_record import BLANK
+
 SPARES: Final = 32
 
 _LOGS: Final = frozenset({"stdout", "stderr"})
 _GONE: Final = frozenset({"output", "report"})
-_USUAL: Final = frozenset({*_LOGS, *_GONE, "record", "shell.json", "work", "tmp"})
+_USUAL: Final = frozenset({*_LOGS, *_GONE, "record", BLANK, "shell.json", "work", "tmp"})
 _ROOMS: Final = ("work", "tmp")
 _MODE: Final = 0o700
 
@@ -39,14 +42,13 @@ class Folders:
     def __init__(self, attempts: str) -> None:
         self.path: Final = attempts
         self._spares: list[str] = []
-        self._spent: list[str] = []
         self._made = 0
 
     def prepare(self) -> None:
         """Make the folder of folders, and clear away the spares of an earlier engine."""
         os.makedirs(self.path, mode=_MODE, exist_ok=True)
         for name in os.listdir(self.path):
-            if name.startswith((".spare-", ".spent-")):
+            if name.startswith(".spare-"):
                 clear(f"{self.path}/{name}")
 
     def of(self, attempt: str) -> str:
@@ -97,13 +99,14 @@ class Folders:
             names = os.listdir(folder)
             if not _USUAL.issuperset(names):
                 return False
-            self._made += 1
             for name in names:
                 path = f"{folder}/{name}"
-                if name == "record":
-                    self._lay_aside(path)
-                elif name in _GONE or (name in _LOGS and not _is_unused(path)):
+                # A blank beside its record is the same file, for a keeper died: only one name may stay.
+                if name in _GONE or name == BLANK or (name in _LOGS and not _is_unused(path)):
                     os.unlink(path)
+            if "record" in names:
+                os.rename(f"{folder}/record", f"{folder}/{BLANK}")
+            self._made += 1
             spare = f"{self.path}/.spare-{self._made}"
             os.rename(folder, spare)
         except OSError:
@@ -111,29 +114,12 @@ class Folders:
         self._spares.append(spare)
         return True
 
-    def _lay_aside(self, record: str) -> None:
-        # Removing a preallocated file waits for the disk's journal; that is done for many at once, elsewhere.
-        spent = f"{self.path}/.spent-{self._made}"
-        os.rename(record, spent)
-        self._spent.append(spent)
-
-    def is_untidy(self) -> bool:
-        """Tell whether `tidy` has enough to do."""
-        return len(self._spent) >= SPARES
-
-    def tidy(self) -> None:
-        """Remove what was laid aside; safe in another thread."""
-        spent, self._spent = self._spent, []
-        for path in spent:
-            clear(path)
-
     def remove(self, attempt: str) -> None:
         """Remove the folder with all that is in it; no error if there is none."""
         clear(self.of(attempt))
 
     def close(self) -> None:
-        """Remove the spares and all that was laid aside."""
-        self.tidy()
+        """Remove the spares."""
         while self._spares:
             clear(self._spares.pop())
 

@@ -1,7 +1,7 @@
 """The engine's end of the keeper's socket: finds the keeper or starts it, asks, and passes notices on.
 
 One connection, one JSON object per line, answers in the order of the requests (docs/keeper.md). What is sent
-within one turn of the loop goes out together; what nobody waits for goes out a little later, many at once.
+within one turn of the loop goes out together; what nobody waits for goes out with it, or a little later.
 A connection that ends fails every open request with `Unreachable`; the next request connects again. Nothing
 here knows what an attempt means.
 """
@@ -22,6 +22,7 @@ from runnotary.core.errors import RunnotaryError, Unreachable
 from runnotary.executors.process.escaping import json_bytes
 
 Json = Any
+Answer = asyncio.Future[dict[str, Json]]
 
 LONGEST_LINE: Final = 16 << 20
 _SCRIPT: Final = str(Path(__file__).parents[1] / "keeper.py")
@@ -40,6 +41,19 @@ class KeeperRefused(RunnotaryError):
     def __init__(self, answer: dict[str, Json]) -> None:
         super().__init__(f"the keeper refuses: {answer.get('error')} {answer.get('detail', '')}".rstrip())
         self.answer: Final = answer
+
+
+async def answer_of(asked: Answer) -> dict[str, Json]:
+    """Return the keeper's answer.
+
+    Raises:
+        Unreachable: it went away before it answered.
+        KeeperRefused: it said no.
+    """
+    answer = await asked
+    if answer.get("ok") is not True:
+        raise KeeperRefused(answer)
+    return answer
 
 
 class KeeperClient:
@@ -83,10 +97,13 @@ class KeeperClient:
             connection = self._connection
             if connection is None:
                 raise Unreachable("the keeper went away")
-        answer = await connection.ask({"op": operation, **fields})
-        if answer.get("ok") is not True:
-            raise KeeperRefused(answer)
-        return answer
+        return await answer_of(connection.ask({"op": operation, **fields}))
+
+    def request_now(self, operation: str, **fields: Json) -> Answer | None:
+        """Send a request before this returns (`answer_of` waits for the answer); None while not connected."""
+        if self._connection is None:
+            return None
+        return self._connection.ask({"op": operation, **fields}, now=True)
 
     def tell(self, operation: str, **fields: Json) -> None:
         """Send a request whose answer does not matter; nothing happens while not connected."""
@@ -199,10 +216,11 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[dict[str, Json]] | None] = deque()
         self._unsent: list[bytes] = []
         self._idle_talk: list[bytes] = []
+        self._talking: asyncio.TimerHandle | None = None
         self._rest = b""
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
-    def ask(self, message: dict[str, Json]) -> asyncio.Future[dict[str, Json]]:
+    def ask(self, message: dict[str, Json], *, now: bool = False) -> asyncio.Future[dict[str, Json]]:
         """Send a request; the future is its answer, or fails with `Unreachable`."""
         answer: asyncio.Future[dict[str, Json]] = self._loop.create_future()
         line = json_bytes(message) + b"\n"
@@ -211,35 +229,38 @@ class _Connection(asyncio.Protocol):
         elif len(line) > LONGEST_LINE:
             answer.set_result({"ok": False, "error": "line_too_long"})
         else:
-            self._send(line, answer)
+            self._send(line, answer, now=now)
         return answer
 
     def tell(self, message: dict[str, Json]) -> None:
         """Send a request some time soon, and drop its answer."""
         self._idle_talk.append(json_bytes(message) + b"\n")
-        if len(self._idle_talk) == 1:
-            self._loop.call_later(_SOON, self._talk)
+        if self._talking is None:
+            self._talking = self._loop.call_later(_SOON, self._talk)
 
     def hang_up(self) -> None:
         """Send what is left and close."""
-        self._talk()
-        self._flush()
+        self.flush()
         if self._transport is not None:
             self._transport.close()
 
     def _talk(self) -> None:
-        if not self.gone.done():
-            for line in self._idle_talk:
-                self._send(line, None)
-        self._idle_talk.clear()
+        self._talking = None
+        self.flush()
 
-    def _send(self, line: bytes, answer: asyncio.Future[dict[str, Json]] | None) -> None:
+    def _send(self, line: bytes, answer: asyncio.Future[dict[str, Json]], *, now: bool) -> None:
         self._unsent.append(line)
         self._waiting.append(answer)
-        if len(self._unsent) == 1:
-            self._loop.call_soon(self._flush)
+        if now:
+            self.flush()
+        elif len(self._unsent) == 1:
+            self._loop.call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send now what waits to be sent."""
+        self._unsent += self._idle_talk
+        self._waiting.extend([None] * len(self._idle_talk))
+        self._idle_talk.clear()
         if self._unsent and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()

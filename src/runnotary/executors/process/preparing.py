@@ -36,12 +36,24 @@ class Preparer:
             Refused: it cannot be started.
             Claimed: it has been started before.
         """
+        if self.is_quick(held.attempt):
+            return self.prepare_now(held)
+        self._open()
+        return await asyncio.to_thread(self._prepare, held)
+
+    def is_quick(self, attempt: Attempt) -> bool:
+        """Tell whether preparing is so little work that a thread would cost more."""
+        return not attempt.secrets and staging.is_cheap(attempt)
+
+    def prepare_now(self, held: Held) -> dict[str, str]:
+        """As `prepare`, here and now."""
+        self._open()
+        return self._prepare(held)
+
+    def _open(self) -> None:
         if not self._ready:
             self._ready = True
             self._folders.prepare()
-        if held.attempt.secrets or not staging.is_cheap(held.attempt):
-            return await asyncio.to_thread(self._prepare, held)
-        return self._prepare(held)
 
     def _prepare(self, held: Held) -> dict[str, str]:
         attempt = held.attempt

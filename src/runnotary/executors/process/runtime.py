@@ -22,7 +22,7 @@ class Runtime:
 
     def blob(self) -> bytes:
         """Return the canonical JSON."""
-        now = [os.stat(folder).st_mtime_ns for folder in self._folders if os.path.isdir(folder)]
+        now = [_changed_at(folder) for folder in self._folders]
         if not self._blob or now != self._seen:
             self._seen = now
             self._blob = self._look()
@@ -47,6 +47,13 @@ class Runtime:
                 "distributions": sorted(found),
             }
         )
+
+
+def _changed_at(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _libc() -> str:

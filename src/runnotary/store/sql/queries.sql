@@ -40,6 +40,15 @@ INSERT OR REPLACE INTO runs (
     error, counts, seq
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- The same for a row that stands in every index where it stood: of three indexes none is written. It finds no
+-- row if one of the columns that an index holds has changed, and then `put_run` is due.
+-- name: update_run
+UPDATE runs SET
+    namespace = ?, flow_id = ?, definition = ?, kind = ?, reason = ?, trigger = ?, created_by = ?, owner = ?,
+    label = ?, tags = ?, labels = ?, monitors = ?, managers = ?, parent = ?, root = ?, created_at = ?,
+    started_at = ?, cancel_requested_at = ?, progress = ?, error = ?, counts = ?, seq = ?
+WHERE id = ? AND flow = ? AND status = ? AND ended_at IS ?;
+
 -- name: put_task
 INSERT OR REPLACE INTO tasks (
     run, key, step, visit, status, reason, executor, attempts, exit_code, signal, started_at, ended_at,
