@@ -139,6 +139,7 @@ def test_code_staged_files_and_inputs_lie_where_they_belong(rig: ProcessRig) -> 
             "lib/tool.sh": rig.code(b"#!/bin/sh\necho tool\n", "tool.sh"),
             "lib/plain.py": rig.code(b"print()", "plain.py"),
         },
+        executables=frozenset({"lib/tool.sh"}),
         staged={"data.txt": rig.file(b"data\n", "whatever"), "box": folder_value},
         variables={"tree": folder_value, "one": rig.file(b"f", "deep/down/f.csv")},
     )

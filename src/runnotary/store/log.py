@@ -29,6 +29,7 @@ from runnotary.core.ledger import HOME, Ledger, fold
 from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.ports import Append, Appended, Chance, Clock, Refusal, RunQuery
 from runnotary.store import migrate
+from runnotary.store.ballast import Ballast
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.projections import list_runs
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
@@ -69,7 +70,7 @@ class SqliteStore:
                 connection.close()
                 raise
         arriving = SmallBlobs()
-        store = cls(home, Writer(connection, chance, arriving), arriving)
+        store = cls(home, Writer(connection, chance, arriving, Ballast(home)), arriving)
         store.blobs.prepare()
         assert store._writer is not None
         store._writer.start()

@@ -27,6 +27,7 @@ import msgspec
 from runnotary.core import chain
 from runnotary.core.events import BODY_MAX
 from runnotary.ports import Append, Appended, Chance, Refusal
+from runnotary.store.ballast import Ballast, is_full
 from runnotary.store.projections import Drafts
 from runnotary.store.sqlite import checkpoint
 from runnotary.store.statements import SQL
@@ -121,8 +122,11 @@ class _Commit:
 class Writer:
     """Owns the writing connection from `start` to `close`."""
 
-    def __init__(self, connection: sqlite3.Connection, chance: Chance, blobs: SmallBlobs) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, chance: Chance, blobs: SmallBlobs, ballast: Ballast
+    ) -> None:
         self._connection = connection
+        self._ballast = ballast
         self._chance = chance
         self._blobs = blobs
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
@@ -133,6 +137,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="runnotary-writer", daemon=True)
 
     def start(self) -> None:
+        self._ballast.fill()
         self._thread.start()
 
     def ask(
@@ -167,6 +172,7 @@ class Writer:
         self._settle([])
         checkpoint(self._connection)
         self._connection.close()
+        self._ballast.drop()
 
     def _next(self) -> tuple[list[Asked], bool]:
         """Wait for something to do, then take all of it. False: this was the last."""
@@ -174,6 +180,7 @@ class Writer:
             one = self._queue.get(timeout=_IDLE_S)
         except Empty:
             checkpoint(self._connection)
+            self._ballast.fill()
             one = self._queue.get()
         asked: list[Asked] = []
         count = 0
@@ -189,11 +196,14 @@ class Writer:
         return asked, False
 
     def _settle(self, appends: list[Append]) -> list[Result]:
-        """Commit all of it; if that fails, each part on its own."""
-        try:
-            return self._commit(appends, trusting=True)
-        except Exception:  # noqa: BLE001 - the thread must outlive any batch; what is wrong is found below
-            self._forget()
+        """Commit all of it; if that fails, each part on its own. A full disk makes the ballast give way."""
+        full = True
+        while full:
+            try:
+                return self._commit(appends, trusting=True)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any batch; see below
+                self._forget()
+                full = is_full(error) and self._ballast.drop()
         return [self._alone(append) for append in appends]
 
     def _alone(self, append: Append) -> Result:

@@ -19,6 +19,7 @@ from runnotary.executors import attempt_record
 from runnotary.executors.attempt_record import CONTAINMENTS, Record
 from runnotary.executors.process import logs, outputs
 from runnotary.executors.process.failures import Refused, from_os, not_spawned
+from runnotary.executors.process.folders import is_full
 from runnotary.executors.process.held import Held
 from runnotary.executors.process.regular import size_of
 from runnotary.executors.process.runtime import Runtime
@@ -83,6 +84,9 @@ class Collector:
             return {"failure": failure, "reason": str(Reason.ERROR)}
         code = os.waitstatus_to_exitcode(record.wait_status)
         ended = {"exit_code": code} if code >= 0 else {"signal": -code}
+        if code > 0 and trouble is None and is_full(held.folder):
+            text = f"exit {code}, and the disk has no room left. Free some space, then run again"
+            trouble = Refused("disk_full", text)
         try:
             if trouble is not None:
                 raise trouble

@@ -335,7 +335,7 @@ class ProcessExecutor:
         self._keeper.tell("release", attempt=attempt_id)
         if held is None and not recovery.is_over(self._folders.of(attempt_id), self._boot_id):
             return Done(None)
-        if keep:
+        if keep and self._folders.has_room():
             if held is not None and held.attempt.secrets:
                 return asyncio.to_thread(self._scrub, held)
         elif not self._folders.try_recycle(attempt_id):

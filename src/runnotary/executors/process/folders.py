@@ -23,6 +23,12 @@ from typing import Any, Final
 
 from runnotary.executors.attempt_record import BLANK
 
+ROOM_MIN: Final = 16 << 20
+"""Bytes: with less than this left on the disk, the folders of failed attempts are not kept."""
+
+FULL_BELOW: Final = 64 << 10
+"""Bytes: with less than this left, a step that failed has very likely failed for want of room."""
+
 SPARES: Final = 32
 
 _LOGS: Final = frozenset({"stdout", "stderr"})
@@ -54,6 +60,10 @@ class Folders:
     def of(self, attempt: str) -> str:
         """Return where the folder of an attempt is, or would be."""
         return f"{self.path}/{attempt}"
+
+    def has_room(self) -> bool:
+        """Tell whether the disk has room to keep what is not needed."""
+        return _free(self.path) >= ROOM_MIN
 
     def names(self) -> list[str]:
         """Return the attempts that have a folder."""
@@ -122,6 +132,16 @@ class Folders:
         """Remove the spares."""
         while self._spares:
             clear(self._spares.pop())
+
+
+def is_full(folder: str) -> bool:
+    """Tell whether a step that writes into this folder finds no room."""
+    return _free(folder) < FULL_BELOW
+
+
+def _free(folder: str) -> int:
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize
 
 
 def _is_pristine(folder: str) -> bool:

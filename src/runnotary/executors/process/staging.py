@@ -2,7 +2,8 @@
 
 Every content comes out of Blobs, which checks it against its digest on the way: what the step reads is what
 the record names, hashed before the start. Files in `inputs/` are read-only, those in `work/` are the step's
-own. A code file is executable if it begins with `#!`; a file of a tree if the manifest says so.
+own. A code file is executable if it was when the
+flow was read (its definition says so); a file of a tree if the manifest says so.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def stage(attempt: Attempt, folder: str, blobs: Blobs) -> dict[str, str]:
     """
     stager = _Stager(folder, blobs)
     for name, file in attempt.code.items():
-        stager.put_code(name, file.blob, tree=file.tree)
+        stager.put_code(name, file.blob, executable=name in attempt.executables)
     for name, value in attempt.staged.items():
         stager.put_work(name, value)
     return {name: value_text(stager.placed(name, value)) for name, value in attempt.variables.items()}
@@ -58,15 +59,9 @@ class _Stager:
         self._blobs = blobs
         self._count = 0
 
-    def put_code(self, name: str, blob: str, *, tree: bool) -> None:
+    def put_code(self, name: str, blob: str, *, executable: bool) -> None:
         target = self._under("work", name, f"code file {name}")
-        if tree:
-            self._tree(blob, target, f"code {name}", own=True)
-        else:
-            self._file(blob, target, f"code file {name}", own=True)
-            with Path(target).open("rb", 0) as file:
-                if file.read(2) == b"#!":
-                    os.fchmod(file.fileno(), 0o755)
+        self._file(blob, target, f"code file {name}", own=True, executable=executable)
 
     def put_work(self, name: str, value: Json) -> None:
         target = self._under("work", name, f"staged file {name}")
