@@ -1,8 +1,8 @@
 """The lineage of one run: which file came from which, through which step. As a graph, and as words.
 
 Nodes are files (by content) and tasks. An edge leads from a file to the task that `used` it, from a task to
-the file it `made`, and from a task to one that it `informed`: an expression of the later one names the earlier,
-for a file or for a value. A value has no content to follow, but so its origin is known.
+the file it `made`, and from a task to one that it `informed`: an expression of the later one names the
+earlier, for a file or for a value. A value has no content to follow, but so its origin is known.
 """
 
 from __future__ import annotations

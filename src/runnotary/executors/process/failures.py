@@ -55,7 +55,8 @@ def not_spawned(attempt: Attempt, record: attempt_record.Record, env: Sequence[t
             "command_not_found", f"{command}: {where} (or the interpreter that its #! names is not)"
         )
     if record.spawn_errno == errno.EACCES:
-        return Failure("not_executable", f"{command}: {why}. Is the file executable where the flow lies? (chmod +x)")
+        hint = "Is the file executable where the flow lies (chmod +x)?"
+        return Failure("not_executable", f"{command}: {why}. {hint}")
     if record.spawn_errno == errno.ENOEXEC:
         return Failure("not_executable", f"{command}: {why}. Does its first line begin with #!?")
     return Failure("not_started", f"{command}: {why}")
