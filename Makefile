@@ -17,7 +17,7 @@ fast: dev  ## style, architecture and the tests of core and house: seconds
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
 	@.venv/bin/lint-imports --no-logo
-	@$(PY) -m pytest -q $(QUICK)
+	@$(PY) -m pytest -q -n $(WORKERS) $(QUICK)
 
 check: fast  ## fast, and the types
 	@$(PY) -m mypy
