@@ -18,7 +18,9 @@ class NullStore:
         self._length: dict[bytes, int] = {}
         self._commits = 0
 
-    async def append(self, batch: Sequence[Append]) -> list[Appended | Refusal]:
+    async def append(
+        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
+    ) -> list[Appended | Refusal]:
         await asyncio.sleep(0)
         self._commits += 1
         return [self._appended(append) for append in batch]
@@ -64,6 +66,9 @@ class InstantExecutor:
 
     def observe(self, notify: Callable[[Observation], None]) -> None:
         self._notify = notify
+
+    def prepare(self, attempt: Attempt) -> None:
+        return
 
     async def start(self, attempt: Attempt) -> None:
         asyncio.get_running_loop().call_soon(self._notify, Ended(attempt.id))

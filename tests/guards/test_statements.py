@@ -73,11 +73,10 @@ def test_a_run_of_one_effect_free_step_is_one_commit_and_reads_nothing(tmp_path:
 
 
 def test_a_run_of_one_process_is_two_commits(tmp_path: Path) -> None:
-    """The blobs are the runtime and the environment: offered each time, kept once."""
+    """The blobs, runtime and environment, were kept with the first run; new and ended rows are put."""
     assert counted(tmp_path, flows.ONE_TRUE, one) == {
         "BEGIN": 2,
         "COMMIT": 2,
-        "INSERT blobs": 2,
         "INSERT events": 4,
         "INSERT log": 2,
         "INSERT runs": 2,
@@ -92,11 +91,10 @@ def test_each_further_step_of_a_chain_is_one_commit(tmp_path: Path) -> None:
     assert {name: number for name, number in ten.items() if number} == {
         "BEGIN": 7,
         "COMMIT": 7,
-        "INSERT blobs": 14,
         "INSERT events": 14,
         "INSERT log": 7,
-        "INSERT runs": 7,
         "INSERT tasks": 14,
+        "UPDATE": 7,
     }
 
 

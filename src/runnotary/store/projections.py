@@ -40,7 +40,7 @@ class Drafts:
         self._new: set[bytes] = set()
 
     def add(self, rows: Iterable[Row], *, new: bool) -> None:
-        """Take rows of a stream; `new` says that it has just begun, so there is nothing to update."""
+        """Take rows of a stream; `new` says that it begins in this commit: nothing to update."""
         for row in rows:
             self._rows[type(row)][key_of(row)] = row
             if new and isinstance(row, RunRow):
@@ -50,7 +50,7 @@ class Drafts:
         runs = [
             msgspec.structs.astuple(row)
             for key, row in self._rows[RunRow].items()
-            if key in self._new or not connection.execute(SQL["update_run"], _update_values(row)).rowcount
+            if key in self._new or not _updated(connection, row)
         ]
         if runs:
             connection.executemany(SQL["put_run"], runs)
@@ -58,6 +58,13 @@ class Drafts:
             rows = self._rows[kind]
             if rows:
                 connection.executemany(statement, [msgspec.structs.astuple(row) for row in rows.values()])
+
+
+def _updated(connection: sqlite3.Connection, row: Any) -> bool:
+    """Update the row of a run that goes on; False if an indexed column changed, as it does at the end."""
+    if row.ended_at is not None:
+        return False
+    return connection.execute(SQL["update_run"], _update_values(row)).rowcount == 1
 
 
 def key_of(row: Row) -> Any:

@@ -292,10 +292,10 @@ class Writer:
                 used += chain.NONCE_SIZE
         except Exception as error:  # noqa: BLE001 - whatever cannot be encoded is this stream's own fault
             return _failed(append, f"event {seq} cannot be written: {error}")
-        pos, _ = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
+        pos, from_seq = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
         commit.events += sealed
         commit.heads[stream] = Head(seq, prev, at)
-        commit.rows.add(append.rows, new=head.seq == 0)
+        commit.rows.add(append.rows, new=from_seq == 1)
         return Appended(stream, seq, prev, pos)
 
     def _head(self, append: Append, trusting: bool) -> Head:
