@@ -87,7 +87,11 @@ class Engine:
         fold(live.run, created, now)
         self._live[run_id] = live
         live.driving = True
-        await self._turn(live, [(actor, created)], now)
+        try:
+            await self._turn(live, [(actor, created)], now)
+        except BaseException:
+            self._drop(live)
+            raise
         self._after_turn(live)
 
     async def adopt(self, run_id: bytes, *, renew: bool = False) -> None:
