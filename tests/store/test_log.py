@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -75,6 +76,7 @@ def test_the_tables_have_the_columns_of_the_structs(home: Path) -> None:
         columns = [row[1] for row in reader.execute(f"PRAGMA table_info({table})")]
         assert columns == list(kind.__struct_fields__)
     tables = [row[0] for row in reader.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    reader.close()
     assert [table for table in tables if "event" in table] == ["events"]
 
 
@@ -82,8 +84,12 @@ def test_the_tables_have_the_columns_of_the_structs(home: Path) -> None:
 @pytest.mark.parametrize("state", [*State, "unheard-of"])
 @pytest.mark.parametrize("over", [False, True])
 def test_the_tables_know_the_states(table: str, state: str, over: bool) -> None:
-    memory = sqlite3.connect(":memory:")
-    memory.executescript(schema())
+    with closing(sqlite3.connect(":memory:")) as memory:
+        memory.executescript(schema())
+        _try_state(memory, table, state, over)
+
+
+def _try_state(memory: sqlite3.Connection, table: str, state: str, over: bool) -> None:
     row: RunRow | TaskRow = Tale(1, Ticks()).turn(Tale(1, Ticks()).created()).rows[0]  # type: ignore[assignment]
     if table == "tasks":
         row = TaskRow(run_id(1), "a", "a", None, "", "", "", 0, None, None, None, None, None, "")
@@ -391,12 +397,14 @@ def test_a_page_is_walked_never_sorted(listed: SqliteStore, query: RunQuery) -> 
     status = ["status = ?"] if query.status else []
     sql = " AND ".join([SQL["runs"], *status, *clauses]) + " " + SQL["newest_runs"]
     given = [bytes(16), b"\xff" * 16, *query.status, *values, 50]
-    plan = [row[3] for row in connect_reader(listed.home).execute(f"EXPLAIN QUERY PLAN {sql}", given)]
+    with closing(connect_reader(listed.home)) as reader:
+        plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", given)]
     assert len(plan) == 1 and plan[0].startswith("SEARCH runs USING"), plan
 
 
 def test_open_runs_are_read_from_their_own_index(listed: SqliteStore) -> None:
-    plan = [row[3] for row in connect_reader(listed.home).execute(f"EXPLAIN QUERY PLAN {SQL['open_runs']}")]
+    with closing(connect_reader(listed.home)) as reader:
+        plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {SQL['open_runs']}")]
     assert plan == ["SCAN runs USING INDEX runs_open"] or plan == ["SCAN runs USING COVERING INDEX runs_open"]
     assert len(listed.open_runs()) == 30
 

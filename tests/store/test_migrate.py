@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,14 @@ def described(connection: sqlite3.Connection) -> list[Any]:
     return [(kind, name, table, " ".join(sql.split())) for kind, name, table, sql in rows]
 
 
-def memory() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None)
+@pytest.fixture
+def memory() -> Iterator[Callable[[], sqlite3.Connection]]:
+    """Return a function that opens a database in memory; all are closed afterwards."""
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(closing(sqlite3.connect(":memory:", isolation_level=None)))
 
 
-def test_a_fresh_schema_is_a_migrated_one() -> None:
+def test_a_fresh_schema_is_a_migrated_one(memory: Callable[[], sqlite3.Connection]) -> None:
     fresh, migrated = memory(), memory()
     fresh.executescript(statements.schema())
     for step in statements.migrations():
@@ -41,10 +45,10 @@ def test_a_fresh_schema_is_a_migrated_one() -> None:
 
 def test_a_new_home_has_the_version_and_the_mark(tmp_path: Path) -> None:
     open_store(tmp_path).close()
-    connection = sqlite3.connect(database(tmp_path))
-    assert connection.execute("PRAGMA user_version").fetchone() == (len(statements.migrations()),)
-    assert connection.execute("PRAGMA application_id").fetchone() == (migrate.APPLICATION,)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with closing(sqlite3.connect(database(tmp_path))) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(statements.migrations()),)
+        assert connection.execute("PRAGMA application_id").fetchone() == (migrate.APPLICATION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_the_salt_of_a_home_stays(tmp_path: Path) -> None:
@@ -64,7 +68,7 @@ STEPS = [
 ]
 
 
-def test_an_older_home_is_moved_forward() -> None:
+def test_an_older_home_is_moved_forward(memory: Callable[[], sqlite3.Connection]) -> None:
     connection = memory()
     migrate.prepare(connection, nothing, STEPS[:1])
     migrate.prepare(connection, nothing, STEPS)
@@ -74,7 +78,7 @@ def test_an_older_home_is_moved_forward() -> None:
     assert connection.execute("SELECT count(*) FROM a").fetchone() == (1,)
 
 
-def test_a_migration_that_fails_leaves_the_old_home() -> None:
+def test_a_migration_that_fails_leaves_the_old_home(memory: Callable[[], sqlite3.Connection]) -> None:
     connection = memory()
     migrate.prepare(connection, nothing, STEPS[:1])
     with pytest.raises(sqlite3.OperationalError):
@@ -83,7 +87,7 @@ def test_a_migration_that_fails_leaves_the_old_home() -> None:
     assert [row[1] for row in described(connection)] == ["a"]
 
 
-def test_a_founding_that_fails_leaves_nothing() -> None:
+def test_a_founding_that_fails_leaves_nothing(memory: Callable[[], sqlite3.Connection]) -> None:
     def fails(connection: sqlite3.Connection) -> None:
         raise OSError("no more")
 
@@ -114,7 +118,9 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
-def test_an_old_sqlite_gets_a_schema_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_sqlite_gets_a_schema_it_can_read(
+    monkeypatch: pytest.MonkeyPatch, memory: Callable[[], sqlite3.Connection]
+) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 0))
     assert "STRICT;" not in statements.schema()
     memory().executescript(statements.schema())

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,14 @@ def checked(home: Path) -> Report:
 
 def change(home: Path, *statements: str, values: tuple[Value, ...] = (), loose: bool = False) -> None:
     """Change the database as someone with the file would: no check and no constraint stands in the way."""
-    connection = sqlite3.connect(database(home), isolation_level=None)
-    connection.execute("PRAGMA ignore_check_constraints = ON")
-    if loose:
-        loosen(connection)
-    connection.execute("BEGIN")
-    for statement in statements:
-        connection.execute(statement, values)
-    connection.execute("COMMIT")
-    connection.close()
+    with closing(sqlite3.connect(database(home), isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        if loose:
+            loosen(connection)
+        connection.execute("BEGIN")
+        for statement in statements:
+            connection.execute(statement, values)
+        connection.execute("COMMIT")
 
 
 def loosen(connection: sqlite3.Connection) -> None:
