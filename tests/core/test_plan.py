@@ -8,8 +8,8 @@ import pytest
 
 from runnotary.core import events as ev
 from runnotary.core.attempts import Outcome
-from runnotary.core.decide import Cancel, Observed
-from runnotary.core.errors import AlreadyEnded
+from runnotary.core.decide import Cancel, Observed, Update
+from runnotary.core.errors import AlreadyEnded, InvalidInput
 from runnotary.core.plan import Room, Start, Stop, plan
 from tests.builders import BY, SECOND, Play, a_flow
 
@@ -334,3 +334,20 @@ def test_planning_again_gives_nothing() -> None:
 def test_a_start_is_an_action_of_the_turn_that_recorded_it() -> None:
     play = Play(a_flow({"a": []}))
     assert play.turns[0].actions == [Start("a")]
+
+
+def test_words_about_a_run_change_with_old_and_new_in_the_record() -> None:
+    play = Play(a_flow({"a": []}), label="monday", tags=("x",))
+    play.tell(Update(BY, {"label": "tuesday", "tags": ["x"], "managers": ["user:ana"]}))
+    (updated,) = play.events(ev.RunUpdated)
+    assert updated.was == {"label": "monday", "managers": ()}
+    assert updated.set == {"label": "tuesday", "managers": ["user:ana"]}
+    assert (play.run.label, play.run.tags, play.run.managers) == ("tuesday", ("x",), ("user:ana",))
+
+
+def test_a_change_that_changes_nothing_is_no_event_and_other_words_are_refused() -> None:
+    play = Play(a_flow({"a": []}), label="monday")
+    play.tell(Update(BY, {"label": "monday"}))
+    assert not play.events(ev.RunUpdated)
+    with pytest.raises(InvalidInput, match="status cannot be changed"):
+        play.tell(Update(BY, {"status": "success"}))

@@ -22,7 +22,7 @@ from runnotary.core.hashing import EMPTY, is_digest
 from runnotary.core.scope import file_value
 from runnotary.core.trees import Entry, manifest
 from runnotary.engine.reader import Reader
-from runnotary.engine.service import Submission
+from runnotary.engine.service import Submission, Wishes
 from runnotary.formats import snapshot, yaml_flow
 from runnotary.ports import Blobs
 
@@ -40,7 +40,7 @@ class ExecRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout_ms: int = 0
 
 
-class StartRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class StartRequest(Wishes, msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What `start` and `exec` ask for. `given` are texts as typed, `values` JSON; paths are from `cwd`."""
 
     cwd: str
@@ -48,14 +48,6 @@ class StartRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     command: ExecRequest | None = None
     given: dict[str, str] = {}
     values: dict[str, Json] = {}
-    namespace: str = "default"
-    label: str = ""
-    tags: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
-    monitors: tuple[str, ...] = ()
-    managers: tuple[str, ...] = ()
-    max_concurrency: int = 0
-    on_failure: str | None = None
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -102,16 +94,9 @@ def _taken_in(request: StartRequest, blobs: Blobs, reader: Reader) -> Submission
         definition=source.definition,
         words=source.words,
         inputs=with_files(given, blobs),
-        namespace=request.namespace,
-        label=request.label,
-        tags=request.tags,
-        labels=request.labels,
-        monitors=request.monitors,
-        managers=request.managers,
-        max_concurrency=request.max_concurrency,
-        on_failure=request.on_failure,
         trigger=Trigger("manual"),
         source=source.origin,
+        **{name: getattr(request, name) for name in Wishes.__struct_fields__},
     )
 
 

@@ -15,11 +15,9 @@ from runnotary.core.chain import Recorded, ledger_stream, run_stream
 from runnotary.core.documents import run_document, task_documents
 from runnotary.core.errors import FlowNotFound, InvalidInput, RunNotFound
 from runnotary.core.flow import Flow
-from runnotary.core.fold import replay
 from runnotary.core.hashing import digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
 from runnotary.core.rows import FlowRow, RunRow
-from runnotary.core.run import Run
 from runnotary.core.times import to_text as time_text
 from runnotary.ports import Blobs, RunQuery, Store
 
@@ -83,10 +81,6 @@ class Reader:
         if document.get("inputs_ref"):
             document["inputs"] = self.value(document["inputs_ref"])
         return document
-
-    def folded(self, row: RunRow) -> Run:
-        """Return the run's state, folded from its log."""
-        return replay(row.id, self.history(row), self.flow_of)
 
     def history(self, row: RunRow, after: int = 0) -> Iterator[Recorded]:
         """Return the run's events in order."""

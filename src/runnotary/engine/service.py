@@ -33,12 +33,9 @@ Json = Any
 decode = msgspec.json.decode
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for one run of a definition whose blobs are already kept."""
+class Wishes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What somebody may say about a run beside what it is of; the same words at every door."""
 
-    definition: str
-    words: Words = Words()
-    inputs: dict[str, Json] = {}
     namespace: str = "default"
     label: str = ""
     tags: tuple[str, ...] = ()
@@ -46,7 +43,15 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     monitors: tuple[str, ...] = ()
     managers: tuple[str, ...] = ()
     max_concurrency: int = 0
-    on_failure: Any = None
+    on_failure: Literal["continue", "stop"] | None = None
+
+
+class Submission(Wishes, frozen=True, kw_only=True):
+    """A request for one run of a definition whose blobs are already kept."""
+
+    definition: str
+    words: Words = Words()
+    inputs: dict[str, Json] = {}
     trigger: ev.Trigger = ev.Trigger()
     source: dict[str, Json] = {}
 
