@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded
 from runnotary.core.rows import FlowRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Ended, Observation, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Beside, Ended, Observation, Refusal, RunQuery
 
 
 class NullStore:
@@ -18,9 +18,7 @@ class NullStore:
         self._length: dict[bytes, int] = {}
         self._commits = 0
 
-    async def append(
-        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
-    ) -> list[Appended | Refusal]:
+    async def append(self, batch: Sequence[Append], beside: Beside | None = None) -> list[Appended | Refusal]:
         await asyncio.sleep(0)
         self._commits += 1
         return [self._appended(append) for append in batch]
@@ -68,6 +66,9 @@ class InstantExecutor:
         self._notify = notify
 
     def prepare(self, attempt: Attempt) -> None:
+        return
+
+    def begin(self, attempt_id: str) -> None:
         return
 
     async def start(self, attempt: Attempt) -> None:

@@ -50,16 +50,23 @@ class Refusal(msgspec.Struct, frozen=True):
     actual_seq: int = 0
 
 
+class Beside(Protocol):
+    """What goes on beside a commit; nothing of it may raise."""
+
+    def meanwhile(self) -> None:
+        """Called in the caller's loop when only the disk is still at work, or not at all."""
+
+    def durable(self) -> None:
+        """Called once all of the batch is durable, before `append` returns, in whichever thread: be quick."""
+
+
 class Store(Protocol):
     """The log and its read tables."""
 
-    async def append(
-        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
-    ) -> list[Appended | Refusal]:
+    async def append(self, batch: Sequence[Append], beside: Beside | None = None) -> list[Appended | Refusal]:
         """Write the batch in one commit (shared with whoever asks meanwhile); durable on return.
 
-        Small blobs put before the call and not yet durable become durable in the same commit. `meanwhile` is
-        called in the caller's loop when only the disk is still at work, or not at all.
+        Small blobs put before the call and not yet durable become durable in the same commit.
         """
 
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
@@ -171,6 +178,12 @@ class Executor(Protocol):
         """Get ready for a start whose intent is being written, if that is quick; nobody outside may notice.
 
         `start` or `release` follows, unless the engine dies.
+        """
+
+    def begin(self, attempt_id: str) -> None:
+        """Start what was prepared, in whichever thread: its intent is durable, and `start` follows.
+
+        Does nothing to what was not prepared.
         """
 
     def start(self, attempt: Attempt) -> Awaitable[None]:

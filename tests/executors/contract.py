@@ -123,6 +123,38 @@ class ExecutorContract:
         drive(rig, later)
         assert rig.starts(attempt) == 1
 
+    def test_what_was_prepared_begins_from_any_thread_and_start_follows_whenever_it_can(
+        self, rig: Rig
+    ) -> None:
+        async def scene(driver: Driver) -> None:
+            await driver.run(rig.attempt("ok"))  # whatever the executor needs is there now
+            attempt = rig.attempt("ok")
+            driver.executor.prepare(attempt)
+            assert rig.starts(attempt) == 0, "it was started before its intent was durable"
+            await asyncio.to_thread(driver.executor.begin, attempt.id)
+            await asyncio.sleep(0.05)  # long enough to have ended before anybody asks
+            assert driver.ends(attempt) == 0, "its end was told before its start was asked for"
+            assert (await driver.run(attempt)).exit_code == 0
+            assert rig.starts(attempt) == 1
+
+        drive(rig, scene)
+
+    def test_what_was_prepared_and_released_leaves_nothing_and_may_come_again(self, rig: Rig) -> None:
+        async def scene(driver: Driver) -> None:
+            await driver.run(rig.attempt("ok"))
+            attempt = rig.attempt("ok")
+            for _ in range(2):
+                driver.executor.prepare(attempt)
+                await driver.executor.release(attempt.id, keep=False)
+                assert attempt.id not in driver.executor.leftovers()
+            driver.executor.begin(attempt.id)
+            assert rig.starts(attempt) == 0
+            driver.executor.prepare(attempt)
+            assert (await driver.run(attempt)).exit_code == 0
+            assert rig.starts(attempt) == 1
+
+        drive(rig, scene)
+
     def test_what_cannot_start_ends_and_explains_itself(self, rig: Rig) -> None:
         async def scene(driver: Driver) -> None:
             outcome = await driver.run(rig.attempt("absent"))

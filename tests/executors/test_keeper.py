@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from runnotary.executors import attempt_record
+from runnotary.executors import attempt_record, containment
 
 from .keeper_harness import PATIENCE, Client, Keeper, alive, eventually
 
@@ -45,7 +45,7 @@ def test_a_step_runs_and_everything_about_it_is_recorded(keeper: Keeper) -> None
     assert answer["started"] and answer["mine"] and answer["state"] == "running"
     record = keeper.ended("a")
     assert os.waitstatus_to_exitcode(record.wait_status) == 3
-    assert (record.pid, record.start_ticks) == (answer["pid"], answer["start_ticks"])
+    assert record.pid == answer["pid"]
     assert record.boot_id.hex() == keeper.client.welcome["boot_id"]
     assert (record.keeper_pid, record.keeper_ticks) == (
         keeper.process.pid,
@@ -90,6 +90,7 @@ def test_a_second_start_spawns_nothing(keeper: Keeper) -> None:
     keeper.start("a", "echo once; read forever < fifo", argv=["sh", "-c", "echo once; mkfifo f; read x < f"])
     again = keeper.start("a", "echo twice")
     assert (again["started"], again["mine"], again["state"]) == (False, True, "running")
+    eventually(lambda: keeper.output("a") == b"once\n")
     keeper.client.ask("stop", attempt="a", grace_ms=0)
     keeper.ended("a")
     assert keeper.start("a", "echo thrice")["state"] == "exited"
@@ -251,6 +252,61 @@ def test_quit_when_idle_waits_for_the_last_attempt(keeper: Keeper) -> None:
     eventually(fifo.exists)
     fifo.write_text("\n")
     assert keeper.process.wait(PATIENCE) == 0
+
+
+def test_a_start_in_two_parts_does_nothing_before_the_second(keeper: Keeper) -> None:
+    folder = keeper.folder("a")
+    fields = {"attempt": "a", "argv": ["sh", "-c", "echo $SAID"], "env": {"SAID": "gone"}}
+    assert keeper.client.ask("ready", **fields)["ok"]
+    assert not (folder / "record").exists() and not (folder / "stdout").exists()
+    answer = keeper.client.ask("go", attempt="a")
+    assert (answer["started"], answer["mine"]) == (True, True)
+    keeper.ended("a")
+    assert keeper.output("a") == b"gone\n"
+    assert keeper.client.ask("go", attempt="a")["error"] == "not_ready"
+
+
+def test_what_lies_ready_goes_with_its_connection_and_with_a_release(keeper: Keeper) -> None:
+    folder = keeper.folder("a")
+    fields = {"attempt": "a", "argv": ["true"], "env": {}}
+    assert keeper.client.ask("ready", **fields)["ok"]
+    assert keeper.connect().ask("go", attempt="a")["error"] == "not_ready"
+    assert keeper.client.ask("release", attempt="a")["ok"]
+    assert keeper.client.ask("go", attempt="a")["error"] == "not_ready"
+    secret = {**fields, "mask": ["a secret"]}
+    assert keeper.client.ask("ready", **secret)["error"] == "bad_request"
+    assert not (folder / "record").exists()
+
+
+def test_a_quiet_request_is_answered_only_if_it_is_refused(keeper: Keeper) -> None:
+    keeper.folder("a")
+    keeper.client.say("ready", attempt="a", argv=["cat"], env={})
+    keeper.client.say("go", attempt="a")
+    keeper.client.say("go", attempt="a", id="twice")
+    refused = keeper.client.hear() if not keeper.client.notices else {}
+    while "notice" in refused:
+        keeper.client.notices.append(refused["attempt"])
+        refused = keeper.client.hear()
+    assert (refused["id"], refused["quiet"], refused["error"]) == ("twice", True, "not_ready")
+    assert keeper.client.ask("ping")["ok"]
+    keeper.ended("a")
+
+
+def test_the_variables_of_hello_are_everybodys(keeper: Keeper) -> None:
+    keeper.client.ask("hello", versions=[1], env={"SHARED": "for all", "OWN": "hidden"})
+    keeper.start("a", "", argv=["sh", "-c", "echo $SHARED $OWN"], env={"OWN": "its own", "PATH": "/bin"})
+    keeper.ended("a")
+    assert keeper.output("a") == b"for all its own\n"
+
+
+def test_a_process_is_identified_in_its_record_before_long(keeper: Keeper) -> None:
+    answer = keeper.start("a", "mkfifo f; read x < f")
+    eventually(lambda: keeper.record("a").start_ticks > 0)
+    record = keeper.record("a")
+    assert (record.state, record.pid) == (attempt_record.RUNNING, answer["pid"])
+    assert containment.is_running(record.pid, record.start_ticks)
+    keeper.client.ask("stop", attempt="a", grace_ms=0)
+    keeper.ended("a")
 
 
 def test_a_stale_socket_is_replaced(keeper: Keeper) -> None:

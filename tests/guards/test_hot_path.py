@@ -35,7 +35,7 @@ TIMERS = {"call_later", "call_at"}
 REPEATED = {
     ("executors/process/executor.py", "_run"): "reports and log sizes of running attempts, twice a second",
     ("executors/process/executor.py", "_tick"): "as above",
-    ("executors/process/keeper_client.py", "tell"): "what nobody waits for goes out together, once",
+    ("executors/process/keeper_connection.py", "tell"): "what nobody waits for goes out together, once",
 }
 
 Call = tuple[str, str, str]

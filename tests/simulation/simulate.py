@@ -63,6 +63,7 @@ class Simulation:
         self.executor = FakeExecutor(self.clock, script_of)
         self.executor.receipts = logged(self.store, ev.TaskEnded)
         self.executor.stopping = logged(self.store, ev.TaskStopping)
+        self.executor.intents = logged(self.store, ev.TaskStarted)
         self.run_id = uuid7(self.clock.now(), bytes(10))
         self.cancel_at = None
         if cancel_after_s is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from runnotary.core import events as ev
 from runnotary.core.attempts import Attempt
 from runnotary.core.chain import ledger_stream, run_stream
-from runnotary.ports import Append, Appended, Refusal
+from runnotary.ports import Append, Appended, Beside, Refusal
 from tests.builders import a_flow
 from tests.simulation.simulate import Simulation
 from tests.simulation.world import MemoryStore, Script, logged
@@ -120,16 +120,14 @@ class Meddled(MemoryStore):
         super().__init__()
         self.meddled = False
 
-    async def append(
-        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
-    ) -> list[Appended | Refusal]:
+    async def append(self, batch: Sequence[Append], beside: Beside | None = None) -> list[Appended | Refusal]:
         if self.commits and not self.meddled:
             self.meddled = True
             stream = batch[0].stream
             seq, _ = self.head(stream)
             by_another = Append(stream, seq, (ev.RunAnnotated("meddling"),), batch[0].at, bytes(16))
             await super().append([by_another])
-        return await super().append(batch, meanwhile)
+        return await super().append(batch, beside)
 
 
 def test_a_lost_race_is_folded_again_and_nothing_is_lost() -> None:
@@ -137,6 +135,7 @@ def test_a_lost_race_is_folded_again_and_nothing_is_lost() -> None:
     simulation.store = Meddled()
     simulation.executor.receipts = logged(simulation.store, ev.TaskEnded)
     simulation.executor.stopping = logged(simulation.store, ev.TaskStopping)
+    simulation.executor.intents = logged(simulation.store, ev.TaskStarted)
     run = simulation.play()
     assert run.state == "success"
     assert simulation.store.meddled

@@ -22,7 +22,7 @@ from runnotary.core.errors import BlobNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
 from runnotary.core.states import OPEN
-from runnotary.ports import Append, Appended, Done, Ended, Observation, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Beside, Done, Ended, Observation, Refusal, RunQuery
 
 
 class Crashed(BaseException):
@@ -127,16 +127,17 @@ class MemoryStore:
         self.commits = 0
         self.saboteur = Saboteur(0, 0)
 
-    async def append(
-        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
-    ) -> list[Appended | Refusal]:
-        if meanwhile is not None:
-            meanwhile()
+    async def append(self, batch: Sequence[Append], beside: Beside | None = None) -> list[Appended | Refusal]:
+        if beside is not None:
+            beside.meanwhile()
         await asyncio.sleep(0)
         self.saboteur.maybe()
         self.commits += 1
         results = [self._append(one) for one in batch]
         self.saboteur.maybe()
+        if beside is not None and not any(isinstance(result, Refusal) for result in results):
+            beside.durable()
+            self.saboteur.maybe()
         return results
 
     def _append(self, one: Append) -> Appended | Refusal:
@@ -218,9 +219,10 @@ class FakeExecutor:
         self.script_of = script_of
         self.processes: dict[str, Process] = {}
         self.spawned: list[tuple[str, int]] = []
-        self.prepared: set[str] = set()
+        self.prepared: dict[str, Attempt] = {}
         self.receipts: Callable[[Attempt], bool] = lambda attempt: True
         self.stopping: Callable[[Attempt], bool] = lambda attempt: False
+        self.intents: Callable[[Attempt], bool] = lambda attempt: True
         self.saboteur = Saboteur(0, 0)
         self._notify: Callable[[Observation], None] = lambda observation: None
         self._told: set[str] = set()
@@ -233,20 +235,29 @@ class FakeExecutor:
 
     def prepare(self, attempt: Attempt) -> None:
         assert attempt.id not in self.prepared, f"{attempt.key} was prepared twice"
-        self.prepared.add(attempt.id)
+        self.prepared[attempt.id] = attempt
+
+    def begin(self, attempt_id: str) -> None:
+        attempt = self.prepared.pop(attempt_id, None)
+        if attempt is not None:
+            self._spawn(attempt)
 
     async def start(self, attempt: Attempt) -> None:
-        self.prepared.discard(attempt.id)
+        self.prepared.pop(attempt.id, None)
         self.saboteur.maybe()
         if attempt.id not in self.processes:
-            earlier = self._latest.get((attempt.run, attempt.key))
-            assert earlier is None or self._over(earlier), f"I2: two live attempts of {attempt.key}"
-            assert not self.stopping(attempt), f"{attempt.key} was started after its stop was recorded"
-            process = Process(attempt, self.script_of(attempt), self.clock.now())
-            self.processes[attempt.id] = self._latest[attempt.run, attempt.key] = process
-            self.spawned.append((attempt.key, attempt.number))
+            self._spawn(attempt)
         self.saboteur.maybe()
         self.tell()
+
+    def _spawn(self, attempt: Attempt) -> None:
+        earlier = self._latest.get((attempt.run, attempt.key))
+        assert earlier is None or self._over(earlier), f"I2: two live attempts of {attempt.key}"
+        assert not self.stopping(attempt), f"{attempt.key} was started after its stop was recorded"
+        assert self.intents(attempt), f"{attempt.key} was started before its intent was recorded"
+        process = Process(attempt, self.script_of(attempt), self.clock.now())
+        self.processes[attempt.id] = self._latest[attempt.run, attempt.key] = process
+        self.spawned.append((attempt.key, attempt.number))
 
     async def find(self, attempt: Attempt) -> bool:
         self.saboteur.maybe()
@@ -294,7 +305,7 @@ class FakeExecutor:
         return [name for name, process in self.processes.items() if not process.released]
 
     async def release(self, attempt_id: str, *, keep: bool) -> None:
-        self.prepared.discard(attempt_id)
+        self.prepared.pop(attempt_id, None)
         self.saboteur.maybe()
         process = self.processes.get(attempt_id)
         if process is None:
@@ -320,7 +331,9 @@ class FakeExecutor:
         return self.clock.now() >= process.ends_at
 
 
-def logged(store: MemoryStore, kind: type[ev.TaskEnded] | type[ev.TaskStopping]) -> Callable[[Attempt], bool]:
+def logged(
+    store: MemoryStore, kind: type[ev.TaskEnded | ev.TaskStopping | ev.TaskStarted]
+) -> Callable[[Attempt], bool]:
     """Return a check that an event of this type about an attempt is in the log."""
 
     def holds(attempt: Attempt) -> bool:

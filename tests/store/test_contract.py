@@ -156,3 +156,41 @@ def test_the_rows_are_the_structs(store: Store) -> None:
     append(store, turn)
     assert isinstance(turn.rows[0], RunRow)
     assert store.run(tale.id) == turn.rows[0]
+
+
+class Noted:
+    """Notes what went on beside its commit, and how much of the stream was there then."""
+
+    def __init__(self, store: Store, stream: bytes) -> None:
+        self.told: list[tuple[str, int]] = []
+        self._length = lambda: store.head(stream)[0]
+
+    def meanwhile(self) -> None:
+        self.told.append(("meanwhile", 0))
+
+    def durable(self) -> None:
+        self.told.append(("durable", self._length()))
+
+
+def test_beside_a_commit_durable_is_told_once_it_is_and_before_append_returns(store: Store) -> None:
+    batch = [note("beside", 0, 2)]
+    beside = Noted(store, batch[0].stream)
+
+    async def both() -> tuple[list[str], int]:
+        results = await store.append(batch, beside)
+        return codes(results), len([what for what, _ in beside.told if what == "durable"])
+
+    assert asyncio.run(both()) == (["ok"], 1)
+    assert ("durable", 2) in beside.told
+    assert beside.told.count(("meanwhile", 0)) <= 1
+
+
+def test_beside_a_refused_commit_nothing_is_durable(store: Store) -> None:
+    batch = [note("refused", 0), note("refused", 5)]
+    beside = Noted(store, batch[0].stream)
+    assert "conflict" in codes(asyncio.run(_beside(store, batch, beside)))
+    assert not [what for what, _ in beside.told if what == "durable"]
+
+
+async def _beside(store: Store, batch: list[Append], beside: Noted) -> list[Appended | Refusal]:
+    return await store.append(batch, beside)

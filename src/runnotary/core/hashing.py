@@ -89,18 +89,26 @@ def _write(value: Any, pieces: list[str], depth: int) -> None:
 
 
 def _write_object(value: dict[Any, Any], pieces: list[str], depth: int) -> None:
+    if not value:
+        pieces.append("{}")
+        return
     for key in value:
         if not isinstance(key, str):
             raise NotCanonical(f"the key {key!r} is not text")
     pieces.append("{")
     # RFC 8785 §3.2.3 sorts by UTF-16 code units, which differs from Python's order beyond the BMP.
-    for index, key in enumerate(sorted(value, key=lambda text: text.encode("utf-16-be", "surrogatepass"))):
+    order = None if all(map(str.isascii, value)) else _utf16
+    for index, key in enumerate(sorted(value, key=order)):
         if index:
             pieces.append(",")
         pieces.append(_text(key))
         pieces.append(":")
         _write(value[key], pieces, depth + 1)
     pieces.append("}")
+
+
+def _utf16(text: str) -> bytes:
+    return text.encode("utf-16-be", "surrogatepass")
 
 
 _CONSTANT: Final = {None: "null", True: "true", False: "false"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +28,33 @@ SWEPT_RUNS: Final = 100
 """How many of the newest runs are looked through: what is left is left by the last engine."""
 
 log = logging.getLogger("runnotary.engine")
+
+
+class Starts:
+    """What goes on beside the commit of some intents: their preparation, then, at once, their start."""
+
+    def __init__(self, attempts: Attempts, live: Live, intents: Iterable[ev.TaskStarted]) -> None:
+        self._attempts: Final = attempts
+        self._live: Final = live
+        self._intents: Final = intents
+        self._prepared: Final[list[str]] = []
+
+    def meanwhile(self) -> None:
+        """Get ready for them."""
+        for started in self._intents:
+            attempt = self._attempts.prepare(self._live, started)
+            if attempt:
+                self._prepared.append(attempt)
+
+    def durable(self) -> None:
+        """Let those begin that are ready; the others begin with `Attempts.start`."""
+        for attempt in self._prepared:
+            self._attempts.begin(attempt)
+
+    def abandon(self) -> None:
+        """Undo it: the intents could not be written."""
+        for attempt in self._prepared:
+            self._attempts.abandon(attempt)
 
 
 class Attempts:
@@ -55,26 +81,36 @@ class Attempts:
         self._prepared: Final[dict[str, Attempt]] = {}
         executor.observe(self._observe)
 
-    def prepare(self, live: Live, intents: Iterable[ev.TaskStarted]) -> None:
-        """Get ready for these starts while their intents are being written."""
-        for started in intents:
-            with suppress(NeedsLoad):  # then it is not quick
-                attempt = attempt_of(live.run, started)
-                self._prepared[attempt.id] = attempt
-                self._executor.prepare(attempt)
+    def starts(self, live: Live, intents: Iterable[ev.TaskStarted]) -> Starts:
+        """Return what goes on beside the commit of these intents."""
+        return Starts(self, live, intents)
 
-    def abandon(self, live: Live, intents: Iterable[ev.TaskStarted]) -> None:
-        """Undo what was prepared for intents that could not be written."""
-        for started in intents:
-            attempt = attempt_id(live.run.id, started.key, started.attempt)
-            if self._prepared.pop(attempt, None):
-                self._await(self._executor.release(attempt, keep=False))
+    def prepare(self, live: Live, started: ev.TaskStarted) -> str:
+        """Get ready for a start while its intent is being written; returns the attempt, "" if it is not."""
+        try:
+            attempt = attempt_of(live.run, started)
+        except NeedsLoad:
+            return ""  # it is not quick
+        self._prepared[attempt.id] = attempt
+        self._executor.prepare(attempt)
+        return attempt.id
+
+    def begin(self, attempt: str) -> None:
+        """Start what was prepared, its intent being durable; in whichever thread."""
+        self._executor.begin(attempt)
+
+    def abandon(self, attempt: str) -> None:
+        """Undo what was prepared for an intent that could not be written."""
+        if self._prepared.pop(attempt, None):
+            self._await(self._executor.release(attempt, keep=False))
 
     def start(self, live: Live, started: ev.TaskStarted) -> None:
         """Start the attempt of a committed intent."""
         name = attempt_id(live.run.id, started.key, started.attempt)
         attempt = self._prepared.pop(name, None) or self._attempt(live, started)
-        self._await(self._begun(live, attempt, self._executor.start(attempt)))
+        starting = self._executor.start(attempt)
+        if not isinstance(starting, Done):
+            self._spawn(self._begun(live, attempt, starting))
 
     def stop(self, live: Live, action: Stop) -> None:
         """Stop the open attempt of a task whose stopping is committed."""
@@ -83,9 +119,12 @@ class Attempts:
 
     def release(self, live: Live, ended: ev.TaskEnded) -> None:
         """Let go of an attempt whose receipt is committed; a failed one keeps its folder for `run shell`."""
-        attempt = attempt_id(live.run.id, ended.key, ended.attempt)
-        live.renew.discard(ended.key)
-        self._await(self._executor.release(attempt, keep=ended.verdict not in ("success", "cancelled")))
+        self._await(self._released(live, ended))
+
+    async def clear(self, live: Live, ended: Iterable[ev.TaskEnded]) -> None:
+        """Let go of attempts, and of all they held, before this returns."""
+        for one in ended:
+            await self._released(live, one)
 
     async def recover(self, live: Live) -> None:
         """Take up every open attempt of an adopted run: find it, or start it for the first time."""
@@ -129,6 +168,11 @@ class Attempts:
         self._leases.take(attempt_id(live.run.id, key, number), Lease(live.run.id, key, number))
 
     # --- inside ------------------------------------------------------------------------------------
+
+    def _released(self, live: Live, ended: ev.TaskEnded) -> Awaitable[None]:
+        live.renew.discard(ended.key)
+        attempt = attempt_id(live.run.id, ended.key, ended.attempt)
+        return self._executor.release(attempt, keep=ended.verdict not in ("success", "cancelled"))
 
     def _attempt(self, live: Live, started: ev.TaskStarted) -> Attempt:
         try:

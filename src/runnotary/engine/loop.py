@@ -15,7 +15,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -41,6 +40,7 @@ from runnotary.ports import (
 )
 
 Intents = Mapping[str, ev.TaskStarted]
+DISK_FULL: Final = "disk_full"
 
 log = logging.getLogger("runnotary.engine")
 
@@ -242,9 +242,14 @@ class Engine:
             return True
         self._look_at_clock()
         intents = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
-        if not await self._commit(live, events, intents, now):
+        ended = [event for _, event in events if isinstance(event, ev.TaskEnded)]
+        full = any(event.error is not None and event.error.code == DISK_FULL for event in ended)
+        if not await self._commit(live, events, {} if full else intents, now):
             return False
-        self._perform(live, turn, intents, (event for _, event in events))
+        if full:  # what follows needs the room that the failed attempt takes
+            await self._attempts.clear(live, ended)
+            ended = []
+        self._perform(live, turn, intents, ended)
         self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
         for watcher in live.watchers:
             watcher()
@@ -270,18 +275,19 @@ class Engine:
         return whole
 
     async def _commit(
-        self, live: Live, events: list[tuple[bytes, ev.Event]], intents: Intents, now: int
+        self, live: Live, events: list[tuple[bytes, ev.Event]], ready: Intents, now: int
     ) -> bool:
         expected = live.run.seq - len(events)
         touched, live.run.touched = live.run.touched, set()
         batch = by_actor(live.stream, events, expected, now)
         batch[-1] = msgspec.structs.replace(batch[-1], rows=rows(live.run, touched))
-        meanwhile = partial(self._attempts.prepare, live, intents.values()) if intents else None
-        results = await self._store.append(batch, meanwhile)
+        starts = self._attempts.starts(live, ready.values()) if ready else None
+        results = await self._store.append(batch, starts)
         refusal = next((result for result in results if isinstance(result, Refusal)), None)
         if refusal is None:
             return True
-        self._attempts.abandon(live, intents.values())
+        if starts:
+            starts.abandon()
         self._drop(live)
         if refusal.code != "conflict" or not expected:
             raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
@@ -293,16 +299,15 @@ class Engine:
             answer(live.done, None)
         return False
 
-    def _perform(self, live: Live, turn: Turn, intents: Intents, events: Iterable[ev.Event]) -> None:
+    def _perform(self, live: Live, turn: Turn, intents: Intents, ended: Iterable[ev.TaskEnded]) -> None:
         """Do what the committed turn ordered, and let go of what it has the receipt for."""
         for action in turn.actions:
             if isinstance(action, Start):
                 self._attempts.start(live, intents[action.key])
             elif isinstance(action, Stop):
                 self._attempts.stop(live, action)
-        for event in events:
-            if isinstance(event, ev.TaskEnded):
-                self._attempts.release(live, event)
+        for event in ended:
+            self._attempts.release(live, event)
         for run_id in self._leases.next_hungry():
             self._due(run_id)
 

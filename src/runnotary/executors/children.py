@@ -16,40 +16,18 @@ from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import attempt_record, containment
+    from . import attempt_record, command, containment
 else:
     import attempt_record
     import containment
 
 _PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _GLANCE = 0.005  # how soon to look again for processes that are being killed
+_YOUTH = 0.005  # the age at which a process is worth being identified in its record
 _PATIENCE = 0.05  # and for those that may still end by themselves
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _MASKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "masker.py")
-
-
-class Command:
-    """What to run, as bytes; `env` is the whole environment."""
-
-    def __init__(self, argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, secrets: list[str]) -> None:
-        self.argv = argv
-        self.env = env
-        self.cwd = cwd
-        self.secrets = secrets
-
-    def executable(self) -> bytes:
-        """Where argv[0] is, by the PATH of the step; to be asked in its working directory."""
-        name = self.argv[0]
-        if b"/" in name:
-            return name
-        folders = self.env.get(b"PATH", b"/usr/local/bin:/usr/bin:/bin").split(b":")
-        paths = [(folder or b".") + b"/" + name for folder in folders]
-        for path in paths:
-            if os.access(path, os.X_OK) and not os.path.isdir(path):
-                return path
-        found = any(os.path.exists(path) for path in paths)
-        raise OSError(errno.EACCES if found else errno.ENOENT, "argv[0]")
 
 
 class Attempt:
@@ -97,7 +75,7 @@ class Children:
         self._list = os.open(f"/proc/self/task/{self.pid}/children", os.O_RDONLY | os.O_CLOEXEC)
         self._busy: dict[
             str, Attempt
-        ] = {}  # those that a clock drives: stopping, leaving something, draining
+        ] = {}  # those that a clock drives: young, stopping, leaving something, draining
         self._made: dict[int, str] = {}  # unreaped children that we spawned → attempt
         self._strays: dict[
             int, tuple[str | None, int]
@@ -105,7 +83,7 @@ class Children:
 
     # Starting
 
-    def start(self, attempt: Attempt, command: Command) -> None:
+    def start(self, attempt: Attempt, what: "command.Command") -> None:
         """Spawns; what goes wrong is in the record afterwards."""
         self.live[attempt.id] = attempt
         attempt.started = time.monotonic()
@@ -114,7 +92,7 @@ class Children:
         record.containment = attempt_record.CGROUP if self._cgroup else attempt_record.SCAN
         opened: list[int] = []
         try:
-            record.pid = self._spawn(attempt, command, opened)
+            record.pid = self._spawn(attempt, what, opened)
         except OSError as error:
             record.spawn_errno = error.errno or errno.EIO
             record.exited_us = self._now_us()
@@ -126,29 +104,27 @@ class Children:
             attempt.gone = attempt.reaped = True
             self._drain(attempt)
         else:
-            process = containment.look(record.pid)
-            record.start_ticks = process.start_ticks if process else 0
             record.state, record.spawn_step = attempt_record.RUNNING, 0
-            attempt.save()
+            self._look_again(attempt, attempt.started + _YOUTH)
 
-    def _spawn(self, attempt: Attempt, command: Command, opened: list[int]) -> int:
+    def _spawn(self, attempt: Attempt, what: "command.Command", opened: list[int]) -> int:
         record = attempt.record
         record.spawn_step = attempt_record.LOG_FILES
         for name in ("stdout", "stderr"):
             opened.append(os.open(f"{attempt.folder}/{name}", _LOG_FLAGS, 0o600))
-        if command.secrets:
+        if what.secrets:
             record.spawn_step = attempt_record.MASKER
-            self._interpose(attempt, command.secrets, opened)
+            self._interpose(attempt, what.secrets, opened)
         record.spawn_step = attempt_record.WORKING_DIRECTORY
-        os.chdir(os.path.join(os.fsencode(attempt.folder), command.cwd))
+        os.chdir(os.path.join(os.fsencode(attempt.folder), what.cwd))
         record.spawn_step = attempt_record.EXEC
         if self._cgroup:
             self._cgroup.enter(attempt.id)
         try:
             pid = os.posix_spawn(
-                command.executable(),
-                command.argv,
-                command.env,
+                what.executable(),
+                what.argv,
+                what.env,
                 file_actions=[(os.POSIX_SPAWN_DUP2, opened[0], 1), (os.POSIX_SPAWN_DUP2, opened[1], 2)],
                 setsid=True,
                 setsigmask=(),
@@ -195,9 +171,12 @@ class Children:
             raise
 
         def call(_: int) -> None:
-            self._selector.unregister(pidfd)  # closing alone would not do it: a child being born holds a copy
-            os.close(pidfd)
-            ended()
+            try:
+                ended()
+            finally:
+                # Closing alone would not do it: a child being born holds a copy.
+                self._selector.unregister(pidfd)
+                os.close(pidfd)
 
         self._made[pid] = attempt.id
         self._selector.register(pidfd, selectors.EVENT_READ, call)
@@ -207,6 +186,7 @@ class Children:
     def stop(self, attempt: Attempt, grace: float) -> None:
         """SIGTERM to all of it now, SIGKILL after the grace; nothing if its process has ended by itself."""
         kill_at = time.monotonic() + grace
+        self._identify(attempt)
         if attempt.kill_at is not None:
             attempt.kill_at = min(attempt.kill_at, kill_at)
             attempt.due = min(attempt.due, attempt.kill_at)
@@ -224,10 +204,13 @@ class Children:
         return min((attempt.due for attempt in self._busy.values()), default=None)
 
     def advance(self) -> None:
-        """Does what is due: graces that are over, leftovers that are dying, maskers that take too long."""
+        """Does what is due: graces that are over, leftovers that are dying, maskers that take too long …"""
         now = time.monotonic()
         for attempt in [attempt for attempt in self._busy.values() if attempt.due <= now]:
-            if not attempt.gone:
+            if attempt.kill_at is None and not attempt.gone:
+                self._identify(attempt)
+                del self._busy[attempt.id]
+            elif not attempt.gone:
                 attempt.record.stop_signal = signal.SIGKILL
                 attempt.save()
                 self._kill(attempt)
@@ -241,6 +224,13 @@ class Children:
     def _look_again(self, attempt: Attempt, due: float) -> None:
         attempt.due = due
         self._busy[attempt.id] = attempt
+
+    def _identify(self, attempt: Attempt) -> None:
+        """Writes down which process it is, once; most processes have ended before anybody needs to know."""
+        if not attempt.record.start_ticks and not attempt.gone:
+            process = containment.look(attempt.record.pid)
+            attempt.record.start_ticks = process.start_ticks if process else 0
+            attempt.save()
 
     # Ending
 

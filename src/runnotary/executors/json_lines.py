@@ -26,7 +26,9 @@ class Lines:
         on_close: "Callable[[Lines], None]",
     ) -> None:
         self.closed = False
-        self.greeted = False  # for the one who serves
+        self.greeted = False  # this, `env` and `ready` are for the one who serves
+        self.env: dict[bytes, bytes] = {}
+        self.ready: dict[str, Any] = {}
         self._connection = connection
         self._selector = selector
         self._on_message = on_message

@@ -22,16 +22,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import attempt_record, children, containment, json_lines
+    from . import attempt_record, children, command, containment, json_lines
 else:  # a script has no package, and executing the product's would cost more than the keeper itself
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import attempt_record
     import children
+    import command
     import containment
     import json_lines
 
 PROTOCOL = 1
-SHORTEST_SECRET = 6
 ANOTHER_KEEPER = 75
 
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -67,8 +67,10 @@ class Keeper:
         self._leaving = False
         self._terminated = False
         self._repeat_at = self._reap_at = self._alone_since = time.monotonic()
-        self._operations: dict[object, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        self._operations: dict[object, Callable[[json_lines.Lines, dict[str, Any]], dict[str, Any]]] = {
             "start": self._start,
+            "ready": self._ready,
+            "go": self._go,
             "stop": self._stop,
             "ack": self._ack,
             "release": self._release,
@@ -157,13 +159,18 @@ class Keeper:
             elif not isinstance(operation, str) or operation not in self._operations:
                 raise Refused("bad_request", "unknown op")
             else:
-                answer = self._operations[operation](message)
+                answer = self._operations[operation](client, message)
         except Refused as refused:
             answer = refused.answer
+        except command.BadCommand as bad:
+            answer = {"ok": False, "error": bad.code, "detail": bad.detail}
         except Exception as error:  # noqa: BLE001 - one bad request must not orphan everybody's processes
             log(f"bug: {type(error).__name__} in {operation}")  # its text may hold a secret
             answer = {"ok": False, "error": "internal", "detail": type(error).__name__}
-        client.send({"id": message.get("id"), "ok": True, **answer})
+        if not message.get("quiet"):
+            client.send({"id": message.get("id"), "ok": True, **answer})
+        elif "ok" in answer:
+            client.send({"id": message.get("id"), "quiet": True, **answer})
         if operation == "hello" and client.greeted:
             self._remind(client)
 
@@ -185,6 +192,7 @@ class Keeper:
         versions = message.get("versions")
         if not isinstance(versions, list) or PROTOCOL not in versions:
             raise Refused("version", f"this keeper speaks {PROTOCOL}", versions=[PROTOCOL])
+        client.env = command.environment_of(message)
         client.greeted = True
         return {
             "version": PROTOCOL,
@@ -194,9 +202,25 @@ class Keeper:
             "containment": "cgroup" if self._cgroup else "scan",
         }
 
-    def _start(self, message: "dict[str, Any]") -> "dict[str, Any]":
+    def _start(self, client: "json_lines.Lines", message: "dict[str, Any]") -> "dict[str, Any]":
+        name, what = _command(client, message)
+        return self._begin(name, what)
+
+    def _ready(self, client: "json_lines.Lines", message: "dict[str, Any]") -> "dict[str, Any]":
+        name, what = _command(client, message)
+        if what.secrets:
+            raise Refused("bad_request", "secrets do not lie ready")
+        what.look_ahead()
+        client.ready[name] = what
+        return {}
+
+    def _go(self, client: "json_lines.Lines", message: "dict[str, Any]") -> "dict[str, Any]":
         name = _attempt_id(message)
-        command, grace = _command(message, name)
+        if name not in client.ready:
+            raise Refused("not_ready")
+        return self._begin(name, client.ready.pop(name))
+
+    def _begin(self, name: str, what: "command.Command") -> "dict[str, Any]":
         folder = f"{self._folder}/{name}"
         if name in self._children.live or name in self._ended:
             return self._claimed_before(name)  # though a step may have removed its own record
@@ -212,43 +236,42 @@ class Keeper:
             raise Refused("no_folder") from None
         except OSError as error:
             raise _claim_failed(error) from None
-        self._children.start(children.Attempt(folder, record, fd, grace), command)
+        self._children.start(children.Attempt(folder, record, fd, what.grace), what)
         return {"started": True, "mine": True, **_summary(record)}
 
     def _claimed_before(self, name: str) -> "dict[str, Any]":
-        mine = name in self._children.live or name in self._ended
+        if name in self._children.live:
+            return {"started": False, "mine": True, **_summary(self._children.live[name].record)}
+        before = {"started": False, "mine": name in self._ended}
         try:
-            return {
-                "started": False,
-                "mine": mine,
-                **_summary(attempt_record.read(f"{self._folder}/{name}/record")),
-            }
+            return {**before, **_summary(attempt_record.read(f"{self._folder}/{name}/record"))}
         except (attempt_record.Damaged, OSError):
-            return {"started": False, "mine": mine, "state": "claimed", "pid": 0, "start_ticks": 0}
+            return {**before, "state": "claimed", "pid": 0, "start_ticks": 0}
 
-    def _stop(self, message: "dict[str, Any]") -> "dict[str, Any]":
+    def _stop(self, _: "json_lines.Lines", message: "dict[str, Any]") -> "dict[str, Any]":
         name = _attempt_id(message)
         if attempt := self._children.live.get(name):
-            self._children.stop(attempt, _seconds(message, attempt.grace))
+            self._children.stop(attempt, command.seconds(message, attempt.grace))
             return {"state": attempt_record.STATES[attempt.record.state]}
         if name not in self._ended:
             raise Refused("unknown_attempt")
         return {"state": "exited"}
 
-    def _ack(self, message: "dict[str, Any]") -> "dict[str, Any]":
+    def _ack(self, _: "json_lines.Lines", message: "dict[str, Any]") -> "dict[str, Any]":
         name = _attempt_id(message)
         if name in self._ended:
             self._ended[name] = True
         return {}
 
-    def _release(self, message: "dict[str, Any]") -> "dict[str, Any]":
+    def _release(self, client: "json_lines.Lines", message: "dict[str, Any]") -> "dict[str, Any]":
         name = _attempt_id(message)
+        client.ready.pop(name, None)
         if name in self._children.live:
             raise Refused("live")
         self._ended.pop(name, None)
         return {}
 
-    def _list(self, _: object) -> "dict[str, Any]":
+    def _list(self, *_: object) -> "dict[str, Any]":
         live = [
             {"attempt": name, "state": attempt_record.STATES[attempt.record.state], "acked": False}
             for name, attempt in self._children.live.items()
@@ -257,10 +280,10 @@ class Keeper:
             "attempts": live + [{"attempt": n, "state": "exited", "acked": a} for n, a in self._ended.items()]
         }
 
-    def _ping(self, _: object) -> "dict[str, Any]":
+    def _ping(self, *_: object) -> "dict[str, Any]":
         return {"live": len(self._children.live)}
 
-    def _quit_when_idle(self, _: object) -> "dict[str, Any]":
+    def _quit_when_idle(self, *_: object) -> "dict[str, Any]":
         self._leaving = True
         return {}
 
@@ -285,41 +308,9 @@ def _attempt_id(message: "dict[str, Any]") -> str:
     return name
 
 
-def _seconds(message: "dict[str, Any]", default: float) -> float:
-    grace = message.get("grace_ms")
-    if grace is None:
-        return default
-    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < 1e12:
-        raise Refused("bad_request", "grace_ms: not a number of milliseconds")
-    return grace / 1000
-
-
-def _command(message: "dict[str, Any]", attempt: str) -> "tuple[children.Command, float]":
-    """What to run, checked before anything is claimed."""
-    grace = _seconds(message, 10.0)
-    if not isinstance(message.get("argv"), list) or not isinstance(message.get("mask") or [], list):
-        raise Refused("bad_request", "argv and mask are lists")
-    try:
-        argv = [_bytes(part) for part in message["argv"]]
-        env = {_bytes(name): _bytes(value) for name, value in message["env"].items()}
-        cwd = _bytes(message.get("cwd") or "work")
-        secrets = message.get("mask") or []
-        lengths = [len(_bytes(secret)) for secret in secrets]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # whose text may hold a secret
-        raise Refused("bad_request", f"{type(error).__name__} in argv, env, cwd or mask") from None
-    if not argv or any(not name or b"=" in name for name in env):
-        raise Refused("bad_request", "argv or a variable's name is empty, or a name holds `=`")
-    if min(lengths, default=SHORTEST_SECRET) < SHORTEST_SECRET:
-        raise Refused("secret_too_short", f"under {SHORTEST_SECRET} bytes")
-    env[containment.MARK.encode()] = attempt.encode()
-    return children.Command(argv, env, cwd, secrets), grace
-
-
-def _bytes(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogateescape")
-    if b"\0" in data:
-        raise ValueError("NUL")
-    return data
+def _command(client: "json_lines.Lines", message: "dict[str, Any]") -> "tuple[str, command.Command]":
+    name = _attempt_id(message)
+    return name, command.command_of(message, client.env, (containment.MARK, name))
 
 
 def _summary(record: "attempt_record.Record") -> "dict[str, Any]":

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +27,12 @@ from runnotary.core.errors import Conflict, Damaged
 from runnotary.core.events import EngineNoted
 from runnotary.core.ledger import HOME, Ledger, fold
 from runnotary.core.rows import FlowRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Chance, Clock, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Beside, Chance, Clock, Refusal, RunQuery
 from runnotary.store import migrate
 from runnotary.store.ballast import Ballast
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.projections import list_runs
+from runnotary.store.room import Room
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
 from runnotary.store.statements import SQL
 from runnotary.store.writer import SmallBlobs, Writer
@@ -70,10 +71,10 @@ class SqliteStore:
                 connection.close()
                 raise
         arriving = SmallBlobs()
-        store = cls(home, Writer(connection, chance, arriving, Ballast(home)), arriving)
+        writer = Writer(connection, chance, arriving, ballast=Ballast(home), room=Room(home))
+        store = cls(home, writer, arriving)
         store.blobs.prepare()
-        assert store._writer is not None
-        store._writer.start()
+        writer.start()
         return store
 
     @classmethod
@@ -105,9 +106,7 @@ class SqliteStore:
 
     # --- the log -----------------------------------------------------------------------------------
 
-    async def append(
-        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
-    ) -> list[Appended | Refusal]:
+    async def append(self, batch: Sequence[Append], beside: Beside | None = None) -> list[Appended | Refusal]:
         """Write the batch in one commit, shared with whoever asks meanwhile; durable on return.
 
         Raises:
@@ -115,7 +114,7 @@ class SqliteStore:
         """
         if self._writer is None:
             raise Conflict("this home is open for reading only")
-        return await self._writer.ask(batch, meanwhile) if batch else []
+        return await self._writer.ask(batch, beside) if batch else []
 
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
         """Read a stream in order, from `after` + 1 on.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -26,9 +26,10 @@ import msgspec
 
 from runnotary.core import chain
 from runnotary.core.events import BODY_MAX
-from runnotary.ports import Append, Appended, Chance, Refusal
+from runnotary.ports import Append, Appended, Beside, Chance, Refusal
 from runnotary.store.ballast import Ballast, is_full
 from runnotary.store.projections import Drafts
+from runnotary.store.room import Room
 from runnotary.store.sqlite import checkpoint
 from runnotary.store.statements import SQL
 
@@ -56,7 +57,7 @@ class Asked(msgspec.Struct, frozen=True):
     batch: Sequence[Append]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[list[Result]]
-    meanwhile: Callable[[], None] | None = None
+    beside: Beside | None = None
 
 
 class SmallBlobs:
@@ -123,10 +124,17 @@ class Writer:
     """Owns the writing connection from `start` to `close`."""
 
     def __init__(
-        self, connection: sqlite3.Connection, chance: Chance, blobs: SmallBlobs, ballast: Ballast
+        self,
+        connection: sqlite3.Connection,
+        chance: Chance,
+        blobs: SmallBlobs,
+        *,
+        ballast: Ballast,
+        room: Room,
     ) -> None:
         self._connection = connection
         self._ballast = ballast
+        self._room = room
         self._chance = chance
         self._blobs = blobs
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
@@ -140,16 +148,14 @@ class Writer:
         self._ballast.fill()
         self._thread.start()
 
-    def ask(
-        self, batch: Sequence[Append], meanwhile: Callable[[], None] | None = None
-    ) -> asyncio.Future[list[Result]]:
+    def ask(self, batch: Sequence[Append], beside: Beside | None = None) -> asyncio.Future[list[Result]]:
         """Queue a batch. The future is the running loop's; cancelling it does not take the batch back."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Result]] = loop.create_future()
         if self._closed:
             future.set_result([_failed(append, "the store is closed") for append in batch])
         else:
-            self._queue.put(Asked(batch, loop, future, meanwhile))
+            self._queue.put(Asked(batch, loop, future, beside))
         return future
 
     def close(self) -> None:
@@ -169,6 +175,7 @@ class Writer:
                 self._asked = asked
                 results = self._settle([append for one in asked for append in one.batch])
                 _wake(asked, results)
+                self._room.keep()
         self._settle([])
         checkpoint(self._connection)
         self._connection.close()
@@ -258,9 +265,9 @@ class Writer:
         """
         asked, self._asked = self._asked, []
         for one in asked:
-            if one.meanwhile is not None:
+            if one.beside is not None:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    one.loop.call_soon_threadsafe(one.meanwhile)
+                    one.loop.call_soon_threadsafe(one.beside.meanwhile)
 
     def _remember(self, commit: _Commit) -> None:
         for stream, head in commit.heads.items():
@@ -324,7 +331,10 @@ def _wake(asked: list[Asked], results: list[Result]) -> None:
     start = 0
     for one in asked:
         end = start + len(one.batch)
-        by_loop.setdefault(one.loop, []).append((one.future, results[start:end]))
+        own = results[start:end]
+        if one.beside is not None and not any(isinstance(result, Refusal) for result in own):
+            one.beside.durable()
+        by_loop.setdefault(one.loop, []).append((one.future, own))
         start = end
     for loop, answers in by_loop.items():
         try:

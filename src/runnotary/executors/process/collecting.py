@@ -46,7 +46,9 @@ class Collector:
         record = self._record(held)
         if record is None or record.stdout_size + record.stderr_size > CHEAP_BYTES:
             return False
-        return size_of(f"{held.folder}/output") + size_of(f"{held.folder}/report") <= CHEAP_BYTES
+        said = size_of(f"{held.folder}/output") + size_of(f"{held.folder}/report")
+        held.silent = not said
+        return said <= CHEAP_BYTES
 
     def collect(self, held: Held) -> Outcome:
         """Return the outcome of an attempt that has ended; may be repeated."""
@@ -164,7 +166,7 @@ def _trouble(record: Record) -> Refused | None:
 
 
 def _metrics(held: Held) -> dict[str, Any]:
-    if held.reports is None:
+    if held.reports is None or held.silent:
         return {}
     held.reports.read()
     return dict(held.reports.metrics)

@@ -32,7 +32,7 @@ ALLOWED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ")
 FOLDER: Final = "\0"
 
 _OWN: Final = ("RUNNOTARY_RUN", "RUNNOTARY_STEP", "RUNNOTARY_TRY", "RUNNOTARY_OUTPUT", "RUNNOTARY_REPORT")
-_IDENTITY: Final = frozenset({"RUNNOTARY_RUN", "RUNNOTARY_TRY", MARK})
+_IDENTITY: Final = frozenset({"RUNNOTARY_RUN", "RUNNOTARY_STEP", "RUNNOTARY_TRY", MARK})
 _SECRET_PREFIX: Final = "RUNNOTARY_SECRET_"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _text_of: Final = msgspec.json.Encoder().encode
@@ -50,7 +50,9 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """All variables of an attempt (secret values among them), the evidence blob, and `shell.json`."""
+    """What an attempt gets besides the shared variables (secret values among it), the evidence blob, and
+    `shell.json`.
+    """
 
     variables: dict[str, str]
     evidence: bytes
@@ -69,10 +71,11 @@ class Environments:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._shared = {
+        self.shared: Final = {
             name: value for name, value in environ.items() if name in ALLOWED or name.startswith("LC_")
         }
-        self._evidence: dict[tuple[str, ...], bytes] = {}
+        """What every attempt gets; the keeper is told once (docs/keeper.md)."""
+        self._evidence: dict[tuple[object, ...], bytes] = {}
 
     def build(
         self, attempt: Attempt, folder: str, values: Mapping[str, str], secrets: Mapping[str, str]
@@ -82,9 +85,13 @@ class Environments:
         Raises:
             Refused: a name or a value cannot be in an environment.
         """
+        for name in secrets:
+            if name in _OWN or name == MARK:
+                raise Refused("bad_variable", f"variable {name}: the name is the engine's own")
+        for given in (values, attempt.environment, secrets):
+            _check(given)
         inherited = self._inherited(attempt)
-        public = {
-            **self._shared,
+        own = {
             **inherited,
             "TMPDIR": f"{folder}/tmp",
             **values,
@@ -96,25 +103,21 @@ class Environments:
             "RUNNOTARY_REPORT": f"{folder}/report",
         }
         for name in secrets:
-            if name in _OWN or name == MARK:
-                raise Refused("bad_variable", f"variable {name}: the name is the engine's own")
-            public.pop(name, None)
-        for given in (values, attempt.environment, secrets):
-            _check(given)
-        placed = {name: value.replace(folder, FOLDER) for name, value in public.items()}
-        evidence = self._evidence_of(attempt, placed, sorted(secrets))
-        foreign = sorted(name for name, value in inherited.items() if public.get(name) == value)
+            own.pop(name, None)
+        placed = {name: value.replace(folder, FOLDER) for name, value in own.items()}
+        evidence = self._evidence_of(attempt, placed, secrets)
+        foreign = sorted(name for name, value in inherited.items() if own.get(name) == value)
         for name in foreign:
             del placed[name]
         shell = {
             "argv": attempt.argv,
             "cwd": "work",
-            "environment": placed,
+            "environment": _without({**self.shared, **placed}, secrets),
             "inherit": foreign,
             "secrets": attempt.secrets,
             "evidence": evidence.decode(),
         }
-        return Environment({**public, **secrets}, evidence, json_bytes(shell))
+        return Environment({**own, **secrets}, evidence, json_bytes(shell))
 
     def _inherited(self, attempt: Attempt) -> dict[str, str]:
         for name in attempt.inherit:
@@ -126,32 +129,39 @@ class Environments:
         return {
             name: self._environ[name]
             for name in attempt.inherit
-            if name in self._environ and name not in self._shared
+            if name in self._environ and name not in self.shared
         }
 
-    def _evidence_of(self, attempt: Attempt, placed: dict[str, str], secrets: list[str]) -> bytes:
-        pairs = [pair for pair in sorted(placed.items()) if pair[0] not in _IDENTITY]
-        digest = PREFIX + hashlib.sha256(json_bytes(pairs)).hexdigest()
-        cached = (digest, *secrets, "", *sorted(attempt.environment))
+    def _evidence_of(self, attempt: Attempt, placed: dict[str, str], secrets: Mapping[str, str]) -> bytes:
+        telling = tuple(pair for pair in placed.items() if pair[0] not in _IDENTITY)
+        cached = (telling, tuple(secrets), tuple(attempt.environment))
         evidence = self._evidence.get(cached)
         if evidence is None:
-            shown = {
-                name: _printable(value)
-                for name, value in placed.items()
-                if name in attempt.environment or name in ("LANG", "TZ") or name.startswith("LC_")
-            }
-            evidence = canonical(
-                {
-                    "names": sorted([*placed, *secrets, MARK]),
-                    "secrets": secrets,
-                    "public": shown,
-                    "hash": digest,
-                }
-            )
+            evidence = self._described(attempt, _without({**self.shared, **placed}, secrets), sorted(secrets))
             if len(self._evidence) >= 256:
                 self._evidence.clear()
             self._evidence[cached] = evidence
         return evidence
+
+    def _described(self, attempt: Attempt, public: dict[str, str], secrets: list[str]) -> bytes:
+        pairs = [pair for pair in sorted(public.items()) if pair[0] not in _IDENTITY]
+        shown = {
+            name: _printable(value)
+            for name, value in public.items()
+            if name in attempt.environment or name in ("LANG", "TZ") or name.startswith("LC_")
+        }
+        return canonical(
+            {
+                "names": sorted([*public, *secrets, MARK]),
+                "secrets": secrets,
+                "public": shown,
+                "hash": PREFIX + hashlib.sha256(json_bytes(pairs)).hexdigest(),
+            }
+        )
+
+
+def _without(variables: dict[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name not in secrets} if secrets else variables
 
 
 def value_text(value: Json) -> str:

@@ -27,10 +27,11 @@ from runnotary.executors import attempt_record, containment
 from runnotary.executors.process import environment, recovery, rendezvous
 from runnotary.executors.process.collecting import Collector
 from runnotary.executors.process.environment import Shell
-from runnotary.executors.process.failures import Refused, from_os
+from runnotary.executors.process.failures import Refused, from_keeper
 from runnotary.executors.process.folders import Claimed, Folders
 from runnotary.executors.process.held import Held
-from runnotary.executors.process.keeper_client import Answer, KeeperClient, KeeperRefused, answer_of
+from runnotary.executors.process.keeper_client import KeeperClient
+from runnotary.executors.process.keeper_connection import Hearing, KeeperRefused
 from runnotary.executors.process.preparing import Preparer
 from runnotary.executors.process.regular import size_of
 from runnotary.ports import Blobs, Done, Ended, Observation
@@ -82,9 +83,9 @@ class ProcessExecutor:
             self._folders.path,
             partial(rendezvous.socket_of, root, environ),
             f"{root}/keeper.log",
+            environment=self._preparer.shared,
             options=settings.keeper,
-            on_exited=self._exited,
-            on_lost=self._keeper_lost,
+            hearing=Hearing(self._exited, self._refused, self._keeper_lost),
         )
 
     def observe(self, notify: Callable[[Observation], None]) -> None:
@@ -106,13 +107,22 @@ class ProcessExecutor:
     # --- start -------------------------------------------------------------------------------------
 
     def prepare(self, attempt: Attempt) -> None:
-        """Make the folder and the environment of a start that is being written down, if that is quick."""
+        """Get ready for a start that is being written down, if that is quick, and get the keeper ready."""
         if attempt.id in self._held or attempt.id in self._ready or not self._preparer.is_quick(attempt):
             return
         held = Held(attempt, self._folders.of(attempt.id))
         with suppress(Claimed, Refused):  # the start meets the same, and says so
             self._preparer.prepare_now(held)
+            self._keeper.tell("ready", now=True, **_request(held, {}))
+            self._preparer.note(held)
+            held.shot = self._keeper.load("go", attempt=attempt.id)
             self._ready[attempt.id] = held
+
+    def begin(self, attempt_id: str) -> None:
+        """Let the keeper start what was prepared; in whichever thread."""
+        held = self._ready.get(attempt_id)
+        if held is not None and held.shot is not None:
+            held.shot.fire()
 
     def start(self, attempt: Attempt) -> Awaitable[None]:
         """Stage inputs and start; done once the start is claimed. Never starts an id twice."""
@@ -124,16 +134,23 @@ class ProcessExecutor:
             return self._start(held)
         self._held[attempt.id] = held
         held.asked = True
-        return self._start(held, self._keeper.request_now("start", **_request(held, {})))
+        if held.shot is None:
+            return self._start(held)
+        held.shot.fire()
+        if held.state == "ended":  # it was quicker than we are
+            asyncio.get_running_loop().call_soon(self._tell, Ended(attempt.id))
+        else:
+            self._run(held)
+        return Done(None)
 
-    async def _start(self, held: Held, answer: Answer | None = None) -> None:
-        """Bring a start to its end; `answer` will be the keeper's, if it was asked already."""
+    async def _start(self, held: Held) -> None:
+        """Bring a start to its end."""
         attempt = held.attempt
         try:
             secrets = {} if held.asked else await self._preparer.prepare(held)
             if held.stop_grace_ms is not None and not held.asked:
                 raise Refused("stopped", "stopped before it was started")
-            await self._ask(held, secrets, answer)
+            await self._ask(held, secrets)
         except Claimed:
             await self._take_up(held)
         except Refused as refused:
@@ -147,7 +164,7 @@ class ProcessExecutor:
             held.refused = Refused("not_started", f"{type(error).__name__} while it was being prepared")
             self._end(held)
 
-    async def _ask(self, held: Held, secrets: Mapping[str, str], asked: Answer | None) -> None:
+    async def _ask(self, held: Held, secrets: Mapping[str, str]) -> None:
         """Ask the keeper to start it; the record decides if the keeper does not answer."""
         fields = _request(held, secrets)
         held.asked = True
@@ -155,21 +172,18 @@ class ProcessExecutor:
         tries = 0
         while True:
             try:
-                if asked is not None:
-                    answer, asked = await answer_of(asked), None
-                else:
-                    answer = await self._keeper.request("start", **fields)
+                answer = await self._keeper.request("start", **fields)
             except Unreachable as error:
                 tries += 1
                 if await self._look(held):
                     return
                 if tries == _TRIES:
-                    raise _refusal(error) from None
+                    raise from_keeper(error) from None
             except KeeperRefused as refused:
                 # A keeper that is leaving makes room for the next one.
                 late = asyncio.get_running_loop().time() > deadline
                 if refused.answer.get("error") != "quitting" or late:
-                    raise _refusal(refused) from None
+                    raise from_keeper(refused) from None
                 await asyncio.sleep(_GLANCE_S)
             else:
                 await self._started(held, answer)
@@ -273,6 +287,14 @@ class ProcessExecutor:
         held = self._held.get(attempt_id)
         if held is not None and held.asked and not held.lost:
             self._end(held, at_once=True)
+        elif held is None and attempt_id in self._ready:
+            self._ready[attempt_id].state = "ended"  # `start` is about to be called, and will tell
+
+    def _refused(self, attempt_id: str, _: Mapping[str, Any]) -> None:
+        """The keeper did not do what nobody waits for: a start is asked for again, and then it says why."""
+        held = self._held.get(attempt_id)
+        if held is not None and held.state == "running":
+            self._spawn(self._again(held))
 
     def _keeper_lost(self) -> None:
         for attempt_id in list(self._running):
@@ -281,8 +303,10 @@ class ProcessExecutor:
                 self._spawn(self._again(held))
 
     async def _again(self, held: Held) -> None:
-        if held.state == "running":
-            await self._look(held)
+        if held.state == "running" and not await self._look(held):
+            held.state = "starting"
+            self._running.discard(held.attempt.id)
+            await self._start(held)
 
     def _tick(self) -> None:
         """Look at the running attempts: what they report, how much they write, if they are still there."""
@@ -328,7 +352,8 @@ class ProcessExecutor:
             raise Conflict(f"attempt {attempt_id} has not ended")
         self._held.pop(attempt_id, None)
         if self._ready.pop(attempt_id, None) is not None:
-            # Its name may be prepared again the next moment, so this does not wait for a thread.
+            # Its name may be prepared again the next moment, so nothing of this waits.
+            self._keeper.tell("release", now=True, attempt=attempt_id)
             if not self._folders.try_recycle(attempt_id):
                 self._folders.remove(attempt_id)
             return Done(None)
@@ -364,14 +389,3 @@ def _request(held: Held, secrets: Mapping[str, str]) -> dict[str, Any]:
         "grace_ms": held.attempt.grace_ms,
     }
     return {**fields, "mask": sorted(set(secrets.values()))} if secrets else fields
-
-
-def _refusal(trouble: RunnotaryError) -> Refused:
-    """Say why the keeper did not start it."""
-    if isinstance(trouble, KeeperRefused):
-        if trouble.answer.get("errno"):
-            return from_os(OSError(trouble.answer["errno"], ""), "claiming the attempt")
-        if trouble.answer.get("error") == "line_too_long":
-            return Refused("arguments_too_long", "arguments and variables are too long; pass files instead")
-        return Refused("not_started", trouble.message)
-    return Refused("keeper_unavailable", f"{trouble.message}. Run `run resume` to try again")

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from runnotary.core.attempts import Attempt
+from runnotary.core.errors import RunnotaryError
 from runnotary.core.events import Failure
 from runnotary.core.states import Reason
 from runnotary.executors import attempt_record
+from runnotary.executors.process.keeper_connection import KeeperRefused
 
 STRING_MAX: Final = 128 * 1024
 """The longest single argument or variable that Linux passes to a program."""
@@ -36,6 +38,17 @@ def from_os(error: OSError, doing: str) -> Refused:
     if error.errno in _FULL:
         return Refused("disk_full", f"{doing}: {why}. Free some space, then run again")
     return Refused("os_error", f"{doing}: {why}")
+
+
+def from_keeper(trouble: RunnotaryError) -> Refused:
+    """Return the refusal for a start that the keeper did not do."""
+    if isinstance(trouble, KeeperRefused):
+        if trouble.answer.get("errno"):
+            return from_os(OSError(trouble.answer["errno"], ""), "claiming the attempt")
+        if trouble.answer.get("error") == "line_too_long":
+            return Refused("arguments_too_long", "arguments and variables are too long; pass files instead")
+        return Refused("not_started", trouble.message)
+    return Refused("keeper_unavailable", f"{trouble.message}. Run `run resume` to try again")
 
 
 def not_spawned(attempt: Attempt, record: attempt_record.Record, env: Sequence[tuple[str, int]]) -> Failure:

@@ -8,6 +8,7 @@ from runnotary.core.attempts import Attempt
 from runnotary.executors.attempt_record import Record
 from runnotary.executors.process.environment import Environment
 from runnotary.executors.process.failures import Refused
+from runnotary.executors.process.keeper_connection import Shot
 from runnotary.executors.process.leaks import Leaks
 from runnotary.executors.process.reports import Reports
 
@@ -20,6 +21,8 @@ class Held:
         self.folder: Final = folder
         self.state = "starting"
         """`starting`, `running` (its end will come), `ended` (it can be collected)."""
+        self.shot: Shot | None = None
+        """What starts it, once the keeper has been told how."""
         self.asked = False
         """Whether the keeper may know of it."""
         self.orphaned = False
@@ -38,3 +41,5 @@ class Held:
         self.leaks: Leaks | None = None
         """None: its secrets cannot be looked up any more, so nothing can be searched for them."""
         self.reports: Reports | None = None
+        self.silent = False
+        """Whether it ended without a value or a report; known once it has been looked at."""

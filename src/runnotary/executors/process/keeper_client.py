@@ -1,7 +1,5 @@
 """The engine's end of the keeper's socket: finds the keeper or starts it, asks, and passes notices on.
 
-One connection, one JSON object per line, answers in the order of the requests (docs/keeper.md). What is sent
-within one turn of the loop goes out together; what nobody waits for goes out with it, or a little later.
 A connection that ends fails every open request with `Unreachable`; the next request connects again. Nothing
 here knows what an attempt means.
 """
@@ -10,50 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
-
-import msgspec
+from typing import Any, Final
 
 from runnotary.core.errors import RunnotaryError, Unreachable
-from runnotary.executors.process.escaping import json_bytes
+from runnotary.executors.process.keeper_connection import Connection, Hearing, Shot, answer_of
 
 Json = Any
-Answer = asyncio.Future[dict[str, Json]]
 
-LONGEST_LINE: Final = 16 << 20
 _SCRIPT: Final = str(Path(__file__).parents[1] / "keeper.py")
 _ANOTHER_KEEPER: Final = 75
 _PATIENCE: Final = 10.0
 _GLANCE: Final = 0.002
-_SOON: Final = 0.05
-_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class KeeperRefused(RunnotaryError):
-    """The keeper answered with an error; `answer` is all of it."""
-
-    code = "keeper_refused"
-
-    def __init__(self, answer: dict[str, Json]) -> None:
-        super().__init__(f"the keeper refuses: {answer.get('error')} {answer.get('detail', '')}".rstrip())
-        self.answer: Final = answer
-
-
-async def answer_of(asked: Answer) -> dict[str, Json]:
-    """Return the keeper's answer.
-
-    Raises:
-        Unreachable: it went away before it answered.
-        KeeperRefused: it said no.
-    """
-    answer = await asked
-    if answer.get("ok") is not True:
-        raise KeeperRefused(answer)
-    return answer
 
 
 class KeeperClient:
@@ -65,18 +34,18 @@ class KeeperClient:
         socket: Callable[[], str],
         log: str,
         *,
+        environment: Mapping[str, str],
         options: Sequence[str] = (),
-        on_exited: Callable[[str], None],
-        on_lost: Callable[[], None],
+        hearing: Hearing,
     ) -> None:
         self._attempts = attempts
         self._socket = socket
         self._log = log
+        self._environment = dict(environment)
         self._options = tuple(options)
-        self._on_exited = on_exited
-        self._on_lost = on_lost
+        self._hearing = hearing
         self._connecting = asyncio.Lock()
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._closed = False
         self._child = 0
         self._child_status = 0
@@ -99,16 +68,14 @@ class KeeperClient:
                 raise Unreachable("the keeper went away")
         return await answer_of(connection.ask({"op": operation, **fields}))
 
-    def request_now(self, operation: str, **fields: Json) -> Answer | None:
-        """Send a request before this returns (`answer_of` waits for the answer); None while not connected."""
-        if self._connection is None:
-            return None
-        return self._connection.ask({"op": operation, **fields}, now=True)
+    def load(self, operation: str, **fields: Json) -> Shot | None:
+        """Make such a request, which any thread may send by firing it; None while not connected."""
+        return self._connection.load({"op": operation, **fields}) if self._connection else None
 
-    def tell(self, operation: str, **fields: Json) -> None:
-        """Send a request whose answer does not matter; nothing happens while not connected."""
+    def tell(self, operation: str, *, now: bool = False, **fields: Json) -> None:
+        """Send a request that is answered only if it is refused; nothing happens while not connected."""
         if self._connection is not None:
-            self._connection.tell({"op": operation, **fields})
+            self._connection.tell({"op": operation, **fields}, now=now)
 
     async def connect(self, *, start: bool) -> bool:
         """Connect if not connected; return whether there is a keeper. Starts one only if `start`.
@@ -152,17 +119,19 @@ class KeeperClient:
     # --- connecting --------------------------------------------------------------------------------
 
     async def _greeted(self, path: str) -> bool:
-        loop = asyncio.get_running_loop()
-        connection = _Connection(self._on_exited, self._ended)
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.setblocking(False)
         try:
-            await loop.create_unix_connection(lambda: connection, path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
+            await asyncio.get_running_loop().sock_connect(connected, path)
         except OSError as error:
+            connected.close()
+            if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+                return False
             raise Unreachable(f"the keeper's socket {path}: {error.strerror}") from None
+        connection = Connection(connected, self._hearing, self._ended)
         try:
             async with asyncio.timeout(_PATIENCE):
-                answer = await connection.ask({"op": "hello", "versions": [1]})
+                answer = await connection.ask({"op": "hello", "versions": [1], "env": self._environment})
         except Unreachable:
             return False  # it was just leaving
         except TimeoutError:
@@ -175,10 +144,10 @@ class KeeperClient:
         self._connection = connection
         return True
 
-    def _ended(self, connection: _Connection) -> None:
+    def _ended(self, connection: Connection) -> None:
         if self._connection is connection:
             self._connection, self.pid = None, 0
-            self._on_lost()
+            self._hearing.lost()
 
     def _spawn(self, path: str) -> None:
         """Start a keeper. Its own lock sees to it that there is only one."""
@@ -203,89 +172,3 @@ class KeeperClient:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-
-
-class _Connection(asyncio.Protocol):
-    """Lines in, lines out."""
-
-    def __init__(self, on_exited: Callable[[str], None], on_end: Callable[[_Connection], None]) -> None:
-        self._on_exited = on_exited
-        self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.WriteTransport | None = None
-        self._waiting: deque[asyncio.Future[dict[str, Json]] | None] = deque()
-        self._unsent: list[bytes] = []
-        self._idle_talk: list[bytes] = []
-        self._talking: asyncio.TimerHandle | None = None
-        self._rest = b""
-        self.gone: asyncio.Future[None] = self._loop.create_future()
-
-    def ask(self, message: dict[str, Json], *, now: bool = False) -> asyncio.Future[dict[str, Json]]:
-        """Send a request; the future is its answer, or fails with `Unreachable`."""
-        answer: asyncio.Future[dict[str, Json]] = self._loop.create_future()
-        line = json_bytes(message) + b"\n"
-        if self.gone.done() or self._transport is None:
-            answer.set_exception(Unreachable("the keeper went away"))
-        elif len(line) > LONGEST_LINE:
-            answer.set_result({"ok": False, "error": "line_too_long"})
-        else:
-            self._send(line, answer, now=now)
-        return answer
-
-    def tell(self, message: dict[str, Json]) -> None:
-        """Send a request some time soon, and drop its answer."""
-        self._idle_talk.append(json_bytes(message) + b"\n")
-        if self._talking is None:
-            self._talking = self._loop.call_later(_SOON, self._talk)
-
-    def hang_up(self) -> None:
-        """Send what is left and close."""
-        self.flush()
-        if self._transport is not None:
-            self._transport.close()
-
-    def _talk(self) -> None:
-        self._talking = None
-        self.flush()
-
-    def _send(self, line: bytes, answer: asyncio.Future[dict[str, Json]], *, now: bool) -> None:
-        self._unsent.append(line)
-        self._waiting.append(answer)
-        if now:
-            self.flush()
-        elif len(self._unsent) == 1:
-            self._loop.call_soon(self.flush)
-
-    def flush(self) -> None:
-        """Send now what waits to be sent."""
-        self._unsent += self._idle_talk
-        self._waiting.extend([None] * len(self._idle_talk))
-        self._idle_talk.clear()
-        if self._unsent and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(self._unsent))
-            self._unsent.clear()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Another loop's transports need not inherit from asyncio's, only behave like them.
-        self._transport = cast(asyncio.WriteTransport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            message = _decode(line)
-            if "notice" in message:
-                if message["notice"] == "exited":
-                    self._on_exited(message["attempt"])
-            elif self._waiting:
-                answer = self._waiting.popleft()
-                if answer is not None and not answer.done():
-                    answer.set_result(message)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        for answer in self._waiting:
-            if answer is not None and not answer.done():
-                answer.set_exception(Unreachable("the keeper went away"))
-        self._waiting.clear()
-        if not self.gone.done():
-            self.gone.set_result(None)
-        self._on_end(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from runnotary.core.attempts import Attempt
 from runnotary.executors.process import staging
@@ -27,6 +28,8 @@ class Preparer:
         self._blobs = blobs
         self._secrets = secrets
         self._environments = Environments(environ)
+        self.shared: Final = self._environments.shared
+        """The variables that every attempt gets."""
         self._ready = False
 
     async def prepare(self, held: Held) -> dict[str, str]:
@@ -37,25 +40,27 @@ class Preparer:
             Claimed: it has been started before.
         """
         if self.is_quick(held.attempt):
-            return self.prepare_now(held)
+            return self._whole(held)
         self._open()
-        return await asyncio.to_thread(self._prepare, held)
+        return await asyncio.to_thread(self._whole, held)
 
     def is_quick(self, attempt: Attempt) -> bool:
         """Tell whether preparing is so little work that a thread would cost more."""
         return not attempt.secrets and staging.is_cheap(attempt)
-
-    def prepare_now(self, held: Held) -> dict[str, str]:
-        """As `prepare`, here and now."""
-        self._open()
-        return self._prepare(held)
 
     def _open(self) -> None:
         if not self._ready:
             self._ready = True
             self._folders.prepare()
 
-    def _prepare(self, held: Held) -> dict[str, str]:
+    def _whole(self, held: Held) -> dict[str, str]:
+        secrets = self.prepare_now(held)
+        self.note(held)
+        return secrets
+
+    def prepare_now(self, held: Held) -> dict[str, str]:
+        """Make all that the keeper has to know of; `note` is due before the start."""
+        self._open()
         attempt = held.attempt
         secrets = self._resolved(attempt)
         _know(held, secrets)
@@ -66,16 +71,25 @@ class Preparer:
         values = staging.stage(attempt, held.folder, self._blobs)
         built = self._environments.build(attempt, held.folder, values, secrets)
         held.environment, held.evidence = built, built.evidence
+        return secrets
+
+    def note(self, held: Held) -> None:
+        """Write down what `run shell` and an engine after this one need.
+
+        Raises:
+            Refused: it cannot be written.
+        """
+        assert held.environment is not None
+        shell = held.environment.shell
         try:
             handle = os.open(f"{held.folder}/shell.json", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
-                os.write(handle, built.shell)
-                os.ftruncate(handle, len(built.shell))
+                os.write(handle, shell)
+                os.ftruncate(handle, len(shell))
             finally:
                 os.close(handle)
         except OSError as error:
             raise from_os(error, "writing shell.json") from None
-        return secrets
 
     async def remember(self, held: Held) -> None:
         """Take in what an earlier engine prepared, for an attempt that was found."""
