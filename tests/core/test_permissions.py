@@ -7,18 +7,21 @@ import pytest
 from runnotary.core.errors import PermissionDenied, RunNotFound
 from runnotary.core.permissions import Action, Caller, People, Role, granted, local_owner, require
 
-ACTIONS = ("read", "start", "update", "cancel", "resume", "approve", "register", "administer")
+ACTIONS = (
+    *("read", "start", "update", "cancel", "resume", "approve", "register", "administer"),
+    *("archive", "hold", "purge"),
+)
 MATRIX = {
-    #           read start update cancel resume approve register administer
-    "viewer":   (1,   0,    0,     0,     0,     0,      0,       0),
-    "starter":  (1,   1,    0,     0,     0,     0,      0,       0),
-    "operator": (1,   1,    1,     1,     1,     0,      1,       0),
-    "approver": (1,   0,    0,     0,     0,     1,      0,       0),
-    "admin":    (1,   1,    1,     1,     1,     1,      1,       1),
-    "owner":    (1,   0,    1,     1,     1,     0,      0,       0),
-    "manager":  (1,   0,    1,     1,     1,     0,      0,       0),
-    "monitor":  (1,   0,    0,     0,     0,     0,      0,       0),
-    "nobody":   (0,   0,    0,     0,     0,     0,      0,       0),
+    #           read start update cancel resume approve register administer archive hold purge
+    "viewer":   (1,   0,    0,     0,     0,     0,      0,       0,         0,      0,   0),
+    "starter":  (1,   1,    0,     0,     0,     0,      0,       0,         0,      0,   0),
+    "operator": (1,   1,    1,     1,     1,     0,      1,       0,         1,      0,   0),
+    "approver": (1,   0,    0,     0,     0,     1,      0,       0,         0,      0,   0),
+    "admin":    (1,   1,    1,     1,     1,     1,      1,       1,         1,      1,   1),
+    "owner":    (1,   0,    1,     1,     1,     0,      0,       0,         1,      0,   0),
+    "manager":  (1,   0,    1,     1,     1,     0,      0,       0,         1,      0,   0),
+    "monitor":  (1,   0,    0,     0,     0,     0,      0,       0,         0,      0,   0),
+    "nobody":   (0,   0,    0,     0,     0,     0,      0,       0,         0,      0,   0),
 }  # fmt: skip
 RUN = People("lab", owner="user:owner", monitors=("group:monitors",), managers=("user:manager",))
 

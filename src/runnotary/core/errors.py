@@ -6,7 +6,9 @@
     │   └── InvalidRunInput              inputs of a run against the flow's declaration
     ├── NotFound                exit 3
     │   ├── RunNotFound · FlowNotFound · TaskNotFound · BlobNotFound · FileMissing
+    │   ├── NamespaceNotFound · TokenNotFound
     ├── PermissionDenied        exit 4
+    ├── Unauthenticated         exit 4   nobody knows who asks
     ├── Conflict                exit 5   the present state does not allow it
     │   ├── AlreadyEnded · HomeLocked · HomeVersion
     ├── Unreachable             exit 6   no engine or server answers
@@ -115,10 +117,27 @@ class FileMissing(NotFound):
     code = "file_missing"
 
 
+class NamespaceNotFound(NotFound):
+    code = "namespace_not_found"
+
+
+class TokenNotFound(NotFound):
+    code = "token_not_found"
+
+
 class PermissionDenied(RunnotaryError):
     code = "permission_denied"
     exit_code = 4
     http_status = 403
+
+
+class Unauthenticated(RunnotaryError):
+    """Credentials are missing or refused; `challenge` is the answer's `WWW-Authenticate`."""
+
+    code = "unauthenticated"
+    exit_code = 4
+    http_status = 401
+    challenge: str = 'Bearer realm="runnotary"'
 
 
 class Conflict(RunnotaryError):

@@ -68,10 +68,17 @@ class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class By(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who acted and how that was established."""
+    """Who acted and how that was established.
+
+    `token` is the id of the access token, `groups` are those of the home's groups that the identity
+    provider vouched for, `role` is what let them act: `owner`, `manager`, `operator@lab`, `admin@*`.
+    """
 
     principal: str
     auth: Literal["os-user", "token", "oidc", "engine"] = "os-user"
+    token: str = ""
+    groups: tuple[str, ...] = ()
+    role: str = ""
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -295,6 +302,22 @@ class DefinitionChanged(Event, frozen=True):
     source: dict[str, Json] = {}
 
 
+class AccessChanged(Event, frozen=True):
+    """Who may do what has changed: a namespace, a principal's roles in it, a group, a token.
+
+    `subject` is whose state `was` and is now `set`: a namespace, a principal, a group, a token's id.
+    A token is here by the hash of its secret only.
+    """
+
+    kind: Literal["namespace", "roles", "group", "token"]
+    namespace: str
+    subject: str
+    by: By
+    reason: str = ""
+    was: dict[str, Json] = {}
+    set: dict[str, Json] = {}
+
+
 class EngineNoted(Event, frozen=True):
     """Something about the engine or its host that a reader of the record should know."""
 
@@ -330,10 +353,11 @@ CODES: Final[dict[type[Event], tuple[int, int]]] = {
     TaskSettled: (23, 1),
     TaskExpanded: (24, 1),
     DefinitionChanged: (32, 1),
+    AccessChanged: (33, 1),
     StreamErased: (37, 1),
     EngineNoted: (38, 1),
 }
-"""Type code and version of every event. 5, 6 (items) and 33-36 (access, triggers, assets) are reserved."""
+"""Type code and version of every event. 5, 6 (items) and 34-36 (triggers, assets) are reserved."""
 
 NAMES: Final[dict[type[Event], str]] = {
     RunCreated: "run.created",
@@ -352,6 +376,7 @@ NAMES: Final[dict[type[Event], str]] = {
     TaskSettled: "task.settled",
     TaskExpanded: "task.expanded",
     DefinitionChanged: "definition.changed",
+    AccessChanged: "access.changed",
     StreamErased: "stream.erased",
     EngineNoted: "engine.noted",
 }

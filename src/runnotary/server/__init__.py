@@ -1,0 +1,1 @@
+"""The ASGI server: mounts the doors, tells who asks, turns errors into responses."""
