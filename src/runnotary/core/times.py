@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def to_text(at: int) -> str:
@@ -15,6 +16,18 @@ def to_text(at: int) -> str:
 def maybe(at: int | None) -> str | None:
     """Write a time that may be missing; 0 counts as missing."""
     return to_text(at) if at else None
+
+
+def from_text(text: str) -> int:
+    """Read a time as `to_text` writes it; any other form with an offset of its own is read too.
+
+    Raises:
+        ValueError: it is no time, or does not say where on Earth it is meant.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} names no time zone; write {text}Z for UTC")
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def elapsed(us: int) -> str:

@@ -19,6 +19,7 @@ from runnotary.core.hashing import digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.times import to_text as time_text
+from runnotary.core.wire import audit_entry
 from runnotary.ports import Blobs, RunQuery, Store
 
 Json = Any
@@ -112,16 +113,7 @@ class Reader:
 
     def audit(self, row: RunRow) -> list[Json]:
         """Return the run's events as the record holds them, for reading: seq, time, type, facts."""
-        return [
-            {
-                "seq": entry.seq,
-                "time": time_text(entry.at),
-                "type": ev.NAMES[type(entry.event)],
-                "actor": entry.actor.hex() if any(entry.actor) else "engine",
-                "details": msgspec.to_builtins(entry.event),
-            }
-            for entry in self.history(row)
-        ]
+        return [audit_entry(entry) for entry in self.history(row)]
 
     def value(self, blob: str) -> Json:
         """Return the JSON value of a blob."""
