@@ -39,6 +39,8 @@ SETTINGS: Final = (
     Setting("slots", 0, "attempts running at once; 0 means the larger of 8 and 4 for every core"),
     Setting("log_limit", 16 * 1024 * 1024, "bytes of each captured stream kept as a blob"),
     Setting("secret_command", "", "command that prints the secret named by its last argument"),
+    Setting("url", "", "server that commands ask instead of a home here: `http://HOST:PORT`"),
+    Setting("token", "", "what the server knows you by; it is sent to `url` and shown nowhere"),
 )
 
 
@@ -50,6 +52,11 @@ class Settings(msgspec.Struct, frozen=True):
     slots: int
     log_limit: int
     secret_command: str
+    url: str = ""
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Settings(home={self.home}, url={self.url!r})"  # a trace must not hold the token
 
 
 def load(
@@ -78,6 +85,7 @@ def load(
         )
         values[setting.name] = _checked(setting, place, value)
     values["home"] = Path(values["home"]).absolute() if values["home"] else _nearest(here)
+    values["url"] = _address(values["url"], overruled=bool(flags.get("home")) and not flags.get("url"))
     values["slots"] = values["slots"] or max(8, 4 * (os.cpu_count() or 1))
     return Settings(**values)
 
@@ -104,6 +112,15 @@ def _checked(setting: Setting, place: str, value: Any) -> Any:
     if setting.choices and text not in setting.choices:
         raise InvalidInput(f"{place}: {setting.name} is one of {', '.join(setting.choices)}, not {text!r}")
     return text
+
+
+def _address(url: str, *, overruled: bool) -> str:
+    """Return the address of the server; none if a home was named on the command line itself."""
+    if overruled:
+        return ""
+    if url and not url.startswith(("http://", "https://")):
+        raise InvalidInput(f"url is http://HOST:PORT or https://…, not {url!r}")
+    return url.rstrip("/")
 
 
 def _nearest(here: Path) -> Path:

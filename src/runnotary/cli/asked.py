@@ -19,8 +19,29 @@ Json = Any
 
 
 def settings_of(args: Namespace) -> Settings:
-    """Resolve the settings of this command."""
-    return config.load({"home": args.home, "durability": args.durability, "slots": args.slots})
+    """Resolve the settings of this command.
+
+    Raises:
+        InvalidInput: a value that its setting does not take.
+    """
+    if args.home and args.url:
+        raise InvalidInput("--home and --url exclude each other: a command asks a home or a server")
+    return config.load({name: getattr(args, name) for name in ("home", "durability", "slots", "url")})
+
+
+def settings_of_home(args: Namespace, command: str) -> Settings:
+    """Resolve the settings of a command that works on the files of a home and on nothing else.
+
+    Raises:
+        InvalidInput: a server is set.
+    """
+    settings = settings_of(args)
+    if settings.url:
+        raise InvalidInput(
+            f"{command} reads the files of a home, and {settings.url} is a server",
+            hint=f"where the server runs: runnotary {command} … --home DIR",
+        )
+    return settings
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -47,6 +47,7 @@ GLOBAL: Final = (
         choices=("full", "normal"),
     ),
     Option(("--slots",), "attempts running at once", kind="number", metavar="N"),
+    Option(("--url",), "ask this server instead of a home here (RUNNOTARY_URL)", metavar="URL"),
 )
 OUTPUT: Final = Option(("-o", "--format"), "how the answer is written", choices=FORMATS, into="format")
 LONG_OUTPUT: Final = Option(("--format",), "how the answer is written", choices=FORMATS, into="format")
@@ -254,6 +255,13 @@ OTHERS: Final = (
         "runnotary.cli.verify:backup",
         "copy the record while it is in use",
         (Option(("--output",), "folder to make", metavar="DIR", into="target"),),
+    ),
+    Command(
+        ("completion",),
+        "runnotary.cli.completion:completion",
+        "a script that completes commands in your shell",
+        (Option(("shell",), "your shell", metavar="SHELL", choices=("bash", "zsh", "fish")),),
+        details='bash, zsh: eval "$(runnotary completion SHELL)"   fish: runnotary completion fish | source',
     ),
     Command(("version",), "runnotary.cli.version:version", "the release of this command"),
 )
