@@ -1,0 +1,71 @@
+"""Requests about what a run left behind: tasks, files, lineage, audit, blobs."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from runnotary.client.request import API, Answer, Request, get, segment
+from runnotary.client.results import RunFile, Task, json_of, many_of, one_of
+
+Json = Any
+
+
+def _bytes(answer: Answer) -> bytes:
+    return answer.body
+
+
+def _json(answer: Answer) -> Json:
+    return json_of(answer.body)
+
+
+def tasks(run_id: str) -> Request[list[Task]]:
+    """Ask for all tasks of a run with their attempts."""
+    return get(
+        f"/runs/{segment(run_id)}/tasks", lambda answer: many_of(Task, json_of(answer.body).get("tasks"))
+    )
+
+
+def task(run_id: str, name: str) -> Request[Task]:
+    """Ask for one task by its id or by the name of its step."""
+    return get(
+        f"/runs/{segment(run_id)}/tasks/{segment(name)}", lambda answer: one_of(Task, json_of(answer.body))
+    )
+
+
+def stream(run_id: str, name: str, which: str) -> Request[bytes]:
+    """Ask for what a task wrote: `stdout` or `stderr`."""
+    return get(f"/runs/{segment(run_id)}/tasks/{segment(name)}/{segment(which)}", _bytes)
+
+
+def files(run_id: str) -> Request[list[RunFile]]:
+    """Ask which files a run took and made."""
+    return get(
+        f"/runs/{segment(run_id)}/files", lambda answer: many_of(RunFile, json_of(answer.body).get("files"))
+    )
+
+
+def file(run_id: str, name: str) -> Request[bytes]:
+    """Ask for the content of a file of a run; a name may be a path."""
+    return get(f"/runs/{segment(run_id)}/files/{quote(name)}", _bytes)
+
+
+def lineage(run_id: str) -> Request[Json]:
+    """Ask which file came from which, through which step."""
+    return get(f"/runs/{segment(run_id)}/lineage", _json)
+
+
+def audit(run_id: str) -> Request[list[dict[str, Json]]]:
+    """Ask for the events of a run as the record holds them."""
+    return get(f"/runs/{segment(run_id)}/audit", lambda answer: list(json_of(answer.body)["events"]))
+
+
+def blob(digest: str) -> Request[bytes]:
+    """Ask for bytes by their hash."""
+    return get(f"/blobs/{segment(digest)}", _bytes)
+
+
+def keep(data: bytes) -> Request[dict[str, Json]]:
+    """Keep bytes; the answer says under which hash. The same bytes twice are kept once."""
+    headers = {"content-type": "application/octet-stream"}
+    return Request("POST", f"{API}/blobs", _json, (), headers, data, repeatable=True)
