@@ -1,4 +1,4 @@
-"""A namespace's ledger, folded: what each flow's name means now.
+"""A namespace's ledger, folded: what each flow's name means now, and who may do what.
 
 Rules of this file:
 
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from runnotary.core import access
 from runnotary.core.chain import Recorded
-from runnotary.core.events import DefinitionChanged, EngineNoted, StreamErased
+from runnotary.core.events import AccessChanged, DefinitionChanged, EngineNoted, StreamErased
 from runnotary.core.rows import FlowRow
 
 HOME: Final = "home"
@@ -28,6 +29,7 @@ class Ledger:
         self.at = 0
         self.salt = b""
         self.flows: dict[str, FlowRow] = {}
+        self.access: Final = access.AccessState()
         self.erased: list[StreamErased] = []
 
 
@@ -55,6 +57,8 @@ def fold(ledger: Ledger, record: Recorded) -> None:
         if event.namespace != ledger.namespace:
             raise ValueError(f"a definition of {event.namespace!r} in the ledger of {ledger.namespace!r}")
         ledger.flows[event.flow] = changed(ledger.flows.get(event.flow), event, record.at)
+    elif isinstance(event, AccessChanged):
+        access.fold(ledger.access, ledger.namespace, event, record.at)
     elif isinstance(event, StreamErased):
         ledger.erased.append(event)
     elif isinstance(event, EngineNoted):

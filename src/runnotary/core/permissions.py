@@ -15,13 +15,14 @@ The permission matrix of the tests is written by hand, not made from these table
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from runnotary.core.errors import PermissionDenied, RunNotFound
 from runnotary.core.events import By
 
+T = TypeVar("T")
 EVERYWHERE: Final = "*"
 """In place of a namespace: all of them, and what belongs to the home itself."""
 
@@ -81,9 +82,19 @@ class Scopes(msgspec.Struct, frozen=True):
         """Tell whether a namespace is left. `*` is left only if every one is."""
         return self.namespaces is None or namespace in self.namespaces
 
+    def meet(self, other: Scopes) -> Scopes:
+        """Return the limits of both."""
+        return Scopes(_both(self.actions, other.actions), _both(self.namespaces, other.namespaces))
+
+
+def _both(one: frozenset[T] | None, other: frozenset[T] | None) -> frozenset[T] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
 
 class Caller(msgspec.Struct, frozen=True):
-    """Somebody who asks: all names that stand for them, their roles by namespace (`*` is every), and limits."""
+    """Somebody who asks: all names that stand for them, roles by namespace (`*` is every), and limits."""
 
     names: frozenset[str]
     roles: dict[str, frozenset[Role]] = {}
@@ -130,6 +141,12 @@ class Visible(msgspec.Struct, frozen=True):
 def local_owner(name: str) -> Caller:
     """Return the caller that works on a home's own files."""
     return Caller(frozenset({name}), {EVERYWHERE: frozenset({Role.ADMIN})})
+
+
+def meet(one: Caller, other: Caller) -> Caller:
+    """Return a caller that may at most what both may."""
+    roles = {name: held & other.roles[name] for name, held in one.roles.items() if name in other.roles}
+    return Caller(one.names & other.names, roles, one.scopes.meet(other.scopes))
 
 
 def granted(caller: Caller, people: People) -> frozenset[Action]:
