@@ -110,7 +110,7 @@ class ProcessRig:
     def attempt_of(self, argv: tuple[str, ...], **fields: Any) -> Attempt:
         plain: dict[str, Any] = {
             "id": to_text(os.urandom(16)),  # not a counter: the mark must be unique on the machine
-            "run": "R" * 26,
+            "run": "0" + "R" * 25,
             "key": "step",
             "number": 1,
             "variables": {},

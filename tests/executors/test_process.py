@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runnotary.core import trees
+from runnotary.core import trace, trees
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.events import Log
 from runnotary.executors.process import ProcessExecutor
@@ -62,6 +62,7 @@ def test_the_environment_is_exactly_the_stated_one(rig: ProcessRig) -> None:
         "NOT_ASKED": "no",
         "RUNNOTARY_SECRET_X": "never-inherited",
         "RUNNOTARY_HOME": "no",
+        "TRACEPARENT": "00-11111111111111111111111111111111-2222222222222222-01",
     }
     data = rig.file(b"1,2\n", "orders.csv")
     attempt = rig.attempt_of(
@@ -78,7 +79,7 @@ def test_the_environment_is_exactly_the_stated_one(rig: ProcessRig) -> None:
             "pair": [data, {"also": data}],
         },
         environment={"PUBLIC": "ä", "LANG": "C"},
-        inherit=("EXTRA", "ABSENT"),
+        inherit=("EXTRA", "ABSENT", "TRACEPARENT"),
     )
     outcome = run(rig, attempt)
     folder = rig.folder(attempt)
@@ -104,6 +105,7 @@ def test_the_environment_is_exactly_the_stated_one(rig: ProcessRig) -> None:
         "RUNNOTARY_TRY": "2",
         "RUNNOTARY_OUTPUT": f"{folder}/output",
         "RUNNOTARY_REPORT": f"{folder}/report",
+        "TRACEPARENT": trace.traceparent(attempt.run, attempt.id),
     }
     evidence = json.loads(rig.blobs.get(outcome.environment))
     assert evidence["names"] == sorted(found)
@@ -554,7 +556,7 @@ def test_a_copied_home_has_a_keeper_of_its_own(rig: ProcessRig, tmp_path: Path) 
     with ProcessRig(tmp_path / "copy") as copy:
         copy.home.rmdir()
         subprocess.run(["cp", "-a", rig.home, copy.home], check=True)
-        assert run(copy, copy.shell("echo x", id="OTHER")).exit_code == 0
+        assert run(copy, copy.shell("echo x")).exit_code == 0
         assert (copy.home / "keeper").read_text() != (rig.home / "keeper").read_text()
 
 

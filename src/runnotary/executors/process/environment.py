@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from runnotary.core import trace
 from runnotary.core.attempts import Attempt
 from runnotary.core.hashing import PREFIX, canonical
 from runnotary.executors.containment import MARK
@@ -31,8 +32,8 @@ Json = Any
 ALLOWED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ")
 FOLDER: Final = "\0"
 
-_OWN: Final = ("RUNNOTARY_RUN", "RUNNOTARY_STEP", "RUNNOTARY_TRY", "RUNNOTARY_OUTPUT", "RUNNOTARY_REPORT")
-_IDENTITY: Final = frozenset({"RUNNOTARY_RUN", "RUNNOTARY_STEP", "RUNNOTARY_TRY", MARK})
+_IDENTITY: Final = frozenset({"RUNNOTARY_RUN", "RUNNOTARY_STEP", "RUNNOTARY_TRY", trace.VARIABLE, MARK})
+_OWN: Final = _IDENTITY | {"RUNNOTARY_OUTPUT", "RUNNOTARY_REPORT"}
 _SECRET_PREFIX: Final = "RUNNOTARY_SECRET_"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _text_of: Final = msgspec.json.Encoder().encode
@@ -86,7 +87,7 @@ class Environments:
             Refused: a name or a value cannot be in an environment.
         """
         for name in secrets:
-            if name in _OWN or name == MARK:
+            if name in _OWN:
                 raise Refused("bad_variable", f"variable {name}: the name is the engine's own")
         for given in (values, attempt.environment, secrets):
             _check(given)
@@ -101,6 +102,7 @@ class Environments:
             "RUNNOTARY_TRY": str(attempt.number),
             "RUNNOTARY_OUTPUT": f"{folder}/output",
             "RUNNOTARY_REPORT": f"{folder}/report",
+            trace.VARIABLE: trace.traceparent(attempt.run, attempt.id),
         }
         for name in secrets:
             own.pop(name, None)
