@@ -6,23 +6,40 @@ simulator replaces every one of them. They speak core's words only: no path, soc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import Recorded
 from runnotary.core.events import Event
-from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
+from runnotary.core.permissions import Visible
+from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 
 Json = Any
 T = TypeVar("T", covariant=True)
 
 
+class Erasure(msgspec.Struct, frozen=True):
+    """A run that goes: its whole stream, if it still ends there, and every row made from it.
+
+    `key` is the principal and key of its row of `keys`, if it has one.
+    """
+
+    run: bytes
+    seq: int
+    head: bytes
+    key: tuple[str, str] | None = None
+
+
 class Append(msgspec.Struct, frozen=True):
-    """Events for one stream, conditional on its length, with the rows that follow from them."""
+    """Events for one stream, conditional on its length, with the rows that follow from them.
+
+    `erase` names the runs that these events are the tombstones of: all go in the same commit, or none and
+    nothing is appended.
+    """
 
     stream: bytes
     expected_seq: int
@@ -30,6 +47,7 @@ class Append(msgspec.Struct, frozen=True):
     at: int
     actor: bytes
     rows: tuple[Row, ...] = ()
+    erase: tuple[Erasure, ...] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -48,6 +66,15 @@ class Refusal(msgspec.Struct, frozen=True):
     code: str
     message: str = ""
     actual_seq: int = 0
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A stream grew in one commit: from `from_seq` to `seq`, at the position `pos` of the log."""
+
+    pos: int
+    stream: bytes
+    from_seq: int
+    seq: int
 
 
 class Beside(Protocol):
@@ -80,7 +107,29 @@ class Store(Protocol):
 
     def run(self, run_id: bytes) -> RunRow | None: ...
 
-    def runs(self, query: RunQuery) -> list[RunRow]: ...
+    def runs(self, query: RunQuery) -> list[RunRow]:
+        """Return one page of runs, in the order asked for."""
+
+    def count(self, query: RunQuery) -> int:
+        """Return how many runs there are, whatever page was asked for."""
+
+    def keyed(self, principal: str, key: str) -> KeyRow | None:
+        """Return the run that a client's own key stands for."""
+
+    def feed(self, after: int, limit: int = 1000) -> list[Change]:
+        """Return what was committed after the position `after`, in the order of the log."""
+
+    def position(self) -> int:
+        """Return the last position of the log."""
+
+    def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
+        """Call `called` after each commit from now on, in the loop that is running now."""
+
+    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
+        """Return which of these blobs nothing in the record names, the streams `without` left aside.
+
+        Reads the whole log: not in a loop.
+        """
 
     def tasks(self, run_id: bytes) -> list[TaskRow]: ...
 
@@ -92,21 +141,45 @@ class Store(Protocol):
         """Return the salt of this home's actor ids (`core.chain.actor_id`)."""
 
 
-class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters of a listing, newest first; empty means no filter. `label` is a substring.
+OrderBy = Literal["created_at", "started_at", "ended_at", "label", "flow", "status"]
 
-    `before` is the id of the last run already seen: the next page costs the same as the first, which
-    `offset` cannot promise.
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Filters of a listing: AND between fields, OR inside one; what is empty filters nothing.
+
+    `label` is a substring; every word of `q` is one of label, flow, a tag or the error's message, or begins
+    the id; both whatever the case. Times are µs since 1970, both ends included; a run that has not started
+    or ended is in no range. `tag` is any of these; `parent` is a run's id as text. `asset` matches nothing
+    until there are assets. `visible` is what the caller may see; None is all of it.
+
+    The order is that of `order_by`, then of the ids, both in the same direction. `created_at` is the order
+    of the ids themselves, which hold that time to the millisecond. Without a time comes before any time.
+    `after` is that value and the id of the last run already seen: the next page costs the same as the first,
+    which `offset` cannot promise, and rows that are inserted meanwhile move nothing.
     """
 
-    namespace: str = ""
-    flow: str = ""
+    namespace: tuple[str, ...] = ()
+    flow: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    created_by: tuple[str, ...] = ()
+    owner: tuple[str, ...] = ()
+    asset: tuple[str, ...] = ()
     label: str = ""
-    tag: str = ""
+    parent: str = ""
+    q: str = ""
     prefix: str = ""
+    started_from: int | None = None
+    started_to: int | None = None
+    ended_from: int | None = None
+    ended_to: int | None = None
     roots_only: bool = False
-    before: bytes = b""
+    include_archived: bool = False
+    visible: Visible | None = None
+    order_by: OrderBy = "created_at"
+    descending: bool = True
+    after: tuple[int | str | None, bytes] | None = None
     limit: int = 50
     offset: int = 0
 
@@ -134,6 +207,16 @@ class Blobs(Protocol):
     def has(self, digest: str) -> bool: ...
 
     def size(self, digest: str) -> int: ...
+
+    def want(self, digest: str) -> None:
+        """Say that something is about to name these bytes: who discards blobs now leaves them."""
+
+    async def discard(self, digests: Sequence[str], *, since: int) -> list[str]:
+        """Let go of blobs that nothing names any more; return those that went.
+
+        From the first one on that somebody put or wanted after `since` (µs), all stay: whoever did may be
+        about to name it. So what names others stands before them.
+        """
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -31,12 +31,12 @@ def runs(args: Namespace) -> int:
     limit = args.limit or DEFAULT_LIMIT
     with reading(settings) as reader:
         query = RunQuery(
-            namespace="" if args.namespace == "*" else args.namespace or "default",
-            flow=args.flow or "",
+            namespace=() if args.namespace == "*" else (args.namespace or "default",),
+            flow=(args.flow,) if args.flow else (),
             status=tuple(OPEN if INTERRUPTED in args.status else ()) + tuple(args.status),
             label=args.label or "",
-            tag=args.tag or "",
-            before=reader.resolve(args.cursor).id if args.cursor else b"",
+            tag=(args.tag,) if args.tag else (),
+            after=(None, reader.resolve(args.cursor).id) if args.cursor else None,
             limit=limit + 1,
         )
         rows = reader.store.runs(query)

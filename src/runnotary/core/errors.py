@@ -3,6 +3,7 @@
     RunnotaryError
     ├── InvalidInput            exit 2   what was given cannot be used; nothing was stored
     │   ├── InvalidDefinition            a flow file or document, with every problem it has
+    │   ├── KeyReused                    an idempotency key that stands for another request
     │   └── InvalidRunInput              inputs of a run against the flow's declaration
     ├── NotFound                exit 3
     │   ├── RunNotFound · FlowNotFound · TaskNotFound · BlobNotFound · FileMissing
@@ -10,7 +11,7 @@
     ├── PermissionDenied        exit 4
     ├── Unauthenticated         exit 4   nobody knows who asks
     ├── Conflict                exit 5   the present state does not allow it
-    │   ├── AlreadyEnded · HomeLocked · HomeVersion
+    │   ├── AlreadyEnded · NotEnded · Held · Changed · HomeLocked · HomeVersion
     ├── Unreachable             exit 6   no engine or server answers
     ├── WaitTimeout             exit 7
     └── Damaged                 exit 10  the record does not verify
@@ -91,6 +92,12 @@ class InvalidRunInput(InvalidInput):
         super().__init__("\n".join([*self.problems, "no run was created"]))
 
 
+class KeyReused(InvalidInput):
+    """An idempotency key was given again, with another request than the first one."""
+
+    code = "idempotency_key_reused"
+
+
 class NotFound(RunnotaryError):
     code = "not_found"
     exit_code = 3
@@ -148,6 +155,25 @@ class Conflict(RunnotaryError):
 
 class AlreadyEnded(Conflict):
     code = "already_ended"
+
+
+class NotEnded(Conflict):
+    """The run goes on, and this can only be done with one that is over."""
+
+    code = "not_ended"
+
+
+class Held(Conflict):
+    """A hold protects the run."""
+
+    code = "held"
+
+
+class Changed(Conflict):
+    """The run is not any more as the caller saw it last."""
+
+    code = "changed"
+    http_status = 412
 
 
 class HomeLocked(Conflict):

@@ -94,7 +94,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunCreated(Event, frozen=True):
-    """A run was accepted: what will be executed, on what, for whom."""
+    """A run was accepted: what will be executed, on what, for whom.
+
+    `key` is the client's own name for the request (`Idempotency-Key`), `key_body` the digest of what it asked.
+    """
 
     definition: str
     engine: str
@@ -123,6 +126,8 @@ class RunCreated(Event, frozen=True):
     max_concurrency: int = 0
     on_failure: Literal["continue", "stop"] | None = None
     source: dict[str, Json] = {}
+    key: str = ""
+    key_body: str = ""
 
 
 class RunUpdated(Event, frozen=True):
@@ -134,8 +139,11 @@ class RunUpdated(Event, frozen=True):
 
 
 class RunHeld(Event, frozen=True):
+    """The run must not be purged, or, if `released`, may be again."""
+
     by: By
     reason: str = ""
+    released: bool = False
 
 
 class RunCancelRequested(Event, frozen=True):
@@ -161,10 +169,15 @@ class RunFinished(Event, frozen=True):
 
 
 class RunAnnotated(Event, frozen=True):
-    """Something learned after the end: a late report, an export, a signature. Changes no outcome."""
+    """Something learned after the end: a late report, an export, a signature. Changes no outcome.
+
+    `archived` and `unarchived` are kinds: the run leaves the lists, or comes back.
+    """
 
     kind: str
     data: dict[str, Json] = {}
+    by: By | None = None
+    reason: str = ""
 
 
 # --- task --------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ class RunRow(msgspec.Struct, frozen=True):
     error: str
     counts: str
     seq: int
+    archived_at: int | None = None
+    held: str = ""
 
 
 class TaskRow(msgspec.Struct, frozen=True):
@@ -74,4 +76,16 @@ class FlowRow(msgspec.Struct, frozen=True):
     changed_at: int
 
 
-Row = RunRow | TaskRow | FlowRow
+class KeyRow(msgspec.Struct, frozen=True):
+    """One row of `keys`; key `(principal, key)`: which run a client's own key stands for.
+
+    `body` is the SHA-256 of what was asked for under the key.
+    """
+
+    principal: str
+    key: str
+    run: bytes
+    body: bytes
+
+
+Row = RunRow | TaskRow | FlowRow | KeyRow

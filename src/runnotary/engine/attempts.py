@@ -152,7 +152,7 @@ class Attempts:
         So does what was prepared for an attempt that never was, once its run is over: until then it may be.
         """
         left = set(self._executor.leftovers())
-        for run in self._store.runs(RunQuery(limit=SWEPT_RUNS)) if left else ():
+        for run in self._store.runs(RunQuery(limit=SWEPT_RUNS, include_archived=True)) if left else ():
             for task in self._store.tasks(run.id):
                 numbers = set(range(1, task.attempts + (1 if run.ended_at is None else 2)))
                 if task.status not in (State.SUCCESS, State.CANCELLED):

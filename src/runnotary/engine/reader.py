@@ -44,7 +44,7 @@ class Reader:
         """
         if name.startswith(LATEST):
             flow = name[len(LATEST) :].removeprefix(":")
-            newest = self.store.runs(RunQuery(flow=flow, roots_only=True, limit=1))
+            newest = self.store.runs(RunQuery(flow=(flow,) if flow else (), roots_only=True, limit=1))
             if not newest:
                 raise RunNotFound("there is no run yet", hint="start one: runnotary start FILE")
             return newest[0]
@@ -56,7 +56,8 @@ class Reader:
                 raise InvalidInput(f"{name} is not a run id: {wrong}") from None
             if row is not None:
                 return row
-        matches = self.store.runs(RunQuery(prefix=wanted, limit=6)) if 0 < len(wanted) < TEXT_LENGTH else []
+        query = RunQuery(prefix=wanted, include_archived=True, limit=6)
+        matches = self.store.runs(query) if 0 < len(wanted) < TEXT_LENGTH else []
         if not matches:
             raise RunNotFound(f"no run {name} in this home", hint="see: runnotary run list")
         if len(matches) > 1:

@@ -2,7 +2,7 @@
 
     append  →  writer.py      one thread, sealing and group commit
     read    →  here           the streams, as they were written
-    lists   →  projections.py the read tables
+    lists   →  listing.py     the read tables
     bytes   →  blobs.py
 
 Rules of this file:
@@ -26,12 +26,12 @@ from runnotary.core.chain import Recorded
 from runnotary.core.errors import Conflict, Damaged
 from runnotary.core.events import EngineNoted
 from runnotary.core.ledger import HOME, Ledger, fold
-from runnotary.core.rows import FlowRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Chance, Clock, Refusal, RunQuery
+from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
+from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, Refusal, RunQuery
 from runnotary.store import migrate
 from runnotary.store.ballast import Ballast
 from runnotary.store.blobs import LocalBlobs
-from runnotary.store.projections import list_runs
+from runnotary.store.listing import count_runs, list_runs, teach
 from runnotary.store.room import Room
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
 from runnotary.store.statements import SQL
@@ -155,6 +155,15 @@ class SqliteStore:
             break
         raise Damaged(["ledger/default #1: the event that founds the home is missing"])
 
+    def feed(self, after: int, limit: int = 1000) -> list[Change]:
+        """Return what was committed after the position `after`, in the order of the log."""
+        return [Change(*row) for row in self._reader().execute(SQL["feed"], (after, limit))]
+
+    def position(self) -> int:
+        """Return the last position of the log."""
+        pos: int = self._reader().execute(SQL["last_pos"]).fetchone()[0]
+        return pos
+
     # --- the read tables ---------------------------------------------------------------------------
 
     def open_runs(self) -> list[bytes]:
@@ -166,8 +175,17 @@ class SqliteStore:
         return None if row is None else RunRow(*row)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
-        """Return one page of runs, newest first."""
+        """Return one page of runs, in the order asked for."""
         return list_runs(self._reader(), query)
+
+    def count(self, query: RunQuery) -> int:
+        """Return how many runs there are, whatever page was asked for."""
+        return count_runs(self._reader(), query)
+
+    def keyed(self, principal: str, key: str) -> KeyRow | None:
+        """Return the run that a client's own key stands for."""
+        row = self._reader().execute(SQL["key"], (principal, key)).fetchone()
+        return None if row is None else KeyRow(*row)
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:
         """Return a run's tasks, by step and visit."""
@@ -185,6 +203,7 @@ class SqliteStore:
         connection: sqlite3.Connection | None = getattr(self._here, "connection", None)
         if connection is None:
             connection = connect_reader(self.home)
+            teach(connection)
             self._here.connection = connection
             self._readers.append(connection)
         return connection

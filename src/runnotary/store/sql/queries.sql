@@ -37,8 +37,8 @@ INSERT INTO blobs (digest, data) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;
 INSERT OR REPLACE INTO runs (
     id, namespace, flow, flow_id, definition, kind, status, reason, trigger, created_by, owner, label, tags,
     labels, monitors, managers, parent, root, created_at, started_at, ended_at, cancel_requested_at, progress,
-    error, counts, seq
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    error, counts, seq, archived_at, held
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- The same for a row that stands in every index where it stood: of three indexes none is written. It finds no
 -- row if one of the columns that an index holds has changed, and then `put_run` is due.
@@ -46,7 +46,8 @@ INSERT OR REPLACE INTO runs (
 UPDATE runs SET
     namespace = ?, flow_id = ?, definition = ?, kind = ?, reason = ?, trigger = ?, created_by = ?, owner = ?,
     label = ?, tags = ?, labels = ?, monitors = ?, managers = ?, parent = ?, root = ?, created_at = ?,
-    started_at = ?, cancel_requested_at = ?, progress = ?, error = ?, counts = ?, seq = ?
+    started_at = ?, cancel_requested_at = ?, progress = ?, error = ?, counts = ?, seq = ?,
+    archived_at = ?, held = ?
 WHERE id = ? AND flow = ? AND status = ? AND ended_at IS ?;
 
 -- name: put_task
@@ -58,6 +59,28 @@ INSERT OR REPLACE INTO tasks (
 -- name: put_flow
 INSERT OR REPLACE INTO flows (namespace, name, id, definition, version, title, description, versions, changed_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- Never replaced: a key stands for one run until that run is purged.
+-- name: put_key
+INSERT INTO keys (principal, key, run, body) VALUES (?, ?, ?, ?);
+
+-- === purging: together with the tombstone, in its commit, and nowhere else ==============================
+
+-- name: erase_events
+DELETE FROM events WHERE stream = ?;
+
+-- name: erase_run
+DELETE FROM runs WHERE id = ?;
+
+-- name: erase_tasks
+DELETE FROM tasks WHERE run = ?;
+
+-- name: erase_key
+DELETE FROM keys WHERE principal = ? AND key = ?;
+
+-- Only of blobs that nothing in the record names any more.
+-- name: drop_blob
+DELETE FROM blobs WHERE digest = ?;
 
 -- === reading ===========================================================================================
 
@@ -71,10 +94,16 @@ SELECT id FROM runs INDEXED BY runs_open WHERE ended_at IS NULL ORDER BY id;
 SELECT * FROM runs WHERE id = ?;
 
 -- name: runs
-SELECT * FROM runs WHERE id BETWEEN ? AND ?;
+SELECT * FROM runs;
 
--- name: newest_runs
-ORDER BY id DESC LIMIT ?;
+-- name: count_runs
+SELECT count(*) FROM runs;
+
+-- name: key
+SELECT * FROM keys WHERE principal = ? AND key = ?;
+
+-- name: feed
+SELECT pos, stream, from_seq, seq FROM log WHERE pos > ? ORDER BY pos LIMIT ?;
 
 -- name: tasks
 SELECT * FROM tasks WHERE run = ? ORDER BY step, visit;
@@ -107,6 +136,9 @@ SELECT * FROM tasks ORDER BY run, key;
 
 -- name: all_flows
 SELECT * FROM flows ORDER BY namespace, name;
+
+-- name: keys_in_all
+SELECT count(*) FROM keys;
 
 -- name: all_blobs
 SELECT digest, data FROM blobs;

@@ -1,7 +1,8 @@
 -- The record of one home. Everything here is evidence, or made from evidence and compared with it by `verify`.
 --
--- 1. `events` and `log` are only ever appended to. `runs`, `tasks` and `flows` are projections: columns and their
---    order are those of the structs in core/rows.py, and their content follows from the events alone.
+-- 1. `events` and `log` are only ever appended to; a purge takes all events of one run, and its tombstone is an
+--    event. `runs`, `tasks`, `flows` and `keys` are projections: columns and their order are those of the structs
+--    in core/rows.py, and their content follows from the events alone.
 -- 2. Keys are time-ordered, so inserts stay at the end of each tree; a random key costs five times as much.
 -- 3. What core/states.py says about states is said here again, so that no code can store what the law forbids.
 --    Chains of OR, not IN: SQLite builds a table for every IN of more than two, once per row written, which
@@ -54,6 +55,8 @@ CREATE TABLE runs (
     error TEXT NOT NULL,
     counts TEXT NOT NULL,
     seq INTEGER NOT NULL CHECK (seq >= 1),
+    archived_at INTEGER,
+    held TEXT NOT NULL DEFAULT '',
     CHECK (CASE WHEN ended_at IS NULL
         THEN status = 'pending' OR status = 'running' OR status = 'waiting'
         ELSE status = 'success' OR status = 'failed' OR status = 'cancelled' OR status = 'skipped' END)
@@ -97,6 +100,16 @@ CREATE TABLE flows (
     versions INTEGER NOT NULL CHECK (versions >= 1),
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (namespace, name)
+) WITHOUT ROWID, STRICT;
+
+-- Which run a client's own key stands for, and the SHA-256 of what it asked for: a repeated request is answered
+-- with the run that the first one began.
+CREATE TABLE keys (
+    principal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run BLOB NOT NULL CHECK (length(run) = 16),
+    body BLOB NOT NULL CHECK (length(body) = 32),
+    PRIMARY KEY (principal, key)
 ) WITHOUT ROWID, STRICT;
 
 -- Small bytes under their own SHA-256; larger ones are files. A table with a rowid on purpose: digests are
