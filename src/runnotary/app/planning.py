@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import msgspec
 
-from runnotary.app.home import reading
 from runnotary.app.intake import Source, StartRequest, checked, find, is_file, with_files
+from runnotary.app.records import reading
 from runnotary.config import Settings
 from runnotary.core.hashing import PREFIX, digest
 from runnotary.ports import Blobs

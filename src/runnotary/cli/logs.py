@@ -6,14 +6,13 @@ other loses nothing and repeats nothing.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
-from runnotary.app.records import Reader, attempt_folder, reading, shown_status
+from runnotary.app.records import Reader, output_of, reading, shown_status
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.output import Page, emit
@@ -38,8 +37,8 @@ class Stream:
         self.task: Final[str] = task["key"]
         self.number: Final = number
         self.kind: Final = kind
+        self._of: Final = (settings, reader, task, number, kind)
         self._reader: Final = reader
-        self._path: Final = attempt_folder(settings, task["attempts"][number - 1]["id"]) / kind
         self._offset = 0
         self._over = False
 
@@ -50,16 +49,7 @@ class Stream:
         if attempt["status"] != "running":
             self._over = True
             return self._rest(attempt.get(self.kind))
-        try:
-            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return b""  # not begun, or just over: the next look sees which
-        try:
-            with os.fdopen(handle, "rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
-            return b""
+        data = output_of(*self._of, self._offset)
         self._offset += len(data)
         return data
 

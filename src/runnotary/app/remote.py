@@ -1,0 +1,237 @@
+"""A server in place of a home: the questions of a reader, and its blobs, asked over HTTP.
+
+Rules of this file:
+
+1. Whatever looks at a run looks at a `Reader`, and cannot tell which kind it got: rows are read back from run
+   documents and events from the audit (`core/wire.py`), so nothing is shown in two ways.
+2. Bytes are checked against their digest when they arrive, as those of a home are.
+3. Imported only when a server is set: no command without one pays for HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+from runnotary.app.home import Flows
+from runnotary.client import flows as ask_flows
+from runnotary.client import records, runs
+from runnotary.client.places import Place, place
+from runnotary.client.request import API, Answer, Request, segment
+from runnotary.client.sync_connection import Connection
+from runnotary.config import Settings
+from runnotary.core import wire
+from runnotary.core.chain import RUN, Recorded
+from runnotary.core.errors import BlobNotFound, Damaged, FlowNotFound, NotFound, RunNotFound
+from runnotary.core.hashing import PREFIX, digest
+from runnotary.core.ids import to_text
+from runnotary.core.rows import FlowRow, RunRow
+from runnotary.engine.reader import Reader
+from runnotary.ports import Blobs, Store
+
+Json = Any
+PIECE: Final = 8 * 1024 * 1024
+"""How much of a large blob is asked for at a time: a break costs no more than that."""
+KEPT_IN_MEMORY: Final = 1024 * 1024
+PARTIAL: Final = 206
+
+
+def place_of(settings: Settings) -> Place:
+    """Return where the server of these settings is."""
+    return place(settings.url, settings.token, os.environ)
+
+
+def connection(settings: Settings, *, timeout: float = 30.0) -> Connection:
+    """Return a connection to the server of these settings; nothing is sent yet."""
+    return Connection(place_of(settings), timeout=timeout)
+
+
+@contextmanager
+def reading_there(settings: Settings) -> Iterator[Reader]:
+    """Ask a server as if it were a home.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    there = connection(settings)
+    try:
+        yield RemoteReader(there)
+    finally:
+        there.close()
+
+
+class RemoteReader(Reader):
+    """The read side of a server. It knows the document of every run that it has named."""
+
+    def __init__(self, there: Connection) -> None:
+        self._there: Final = there
+        blobs = cast(Blobs, HttpBlobs(there))
+        self._store: Final = HttpStore(there)
+        super().__init__(cast(Store, self._store), blobs, Flows(blobs))
+
+    def resolve(self, name: str) -> RunRow:
+        return self._store.named(name)
+
+    def document(self, row: RunRow) -> Json:
+        return self._store.document(row)
+
+    def tasks(self, row: RunRow) -> list[Json]:
+        return [task.raw for task in self._there.ask(records.tasks(to_text(row.id)))]
+
+    def files(self, row: RunRow) -> list[Json]:
+        return [file.raw for file in self._there.ask(records.files(to_text(row.id)))]
+
+    def output(self, task: Json, number: int, kind: str, after: int) -> bytes:
+        """Return what an attempt has written to a stream beyond so many bytes; nothing if none is there."""
+        path = f"{API}/runs/{segment(task['run'])}/tasks/{segment(task['id'])}/{kind}"
+        request = _rest(path, after, params=(("attempt", str(number)),))
+        try:
+            return self._there.ask(request)
+        except NotFound:
+            return b""
+
+    def versions(self, name: str, namespace: str = "default") -> list[Json]:
+        return self._there.ask(ask_flows.versions(name, namespace))
+
+
+class HttpStore:
+    """The questions of the port `Store` that a reader asks."""
+
+    def __init__(self, there: Connection) -> None:
+        self._there: Final = there
+        self._documents: Final[dict[bytes, Json]] = {}
+
+    def named(self, name: str) -> RunRow:
+        """Return the run of an id, of the beginning of one, or of `@latest`."""
+        return self.take(self._there.ask(runs.show(name)).raw)
+
+    def take(self, document: Json) -> RunRow:
+        """Keep a document; return its row."""
+        row = wire.run_row(document)
+        self._documents[row.id] = document
+        return row
+
+    def document(self, row: RunRow) -> Json:
+        """Return the document of a row: the one it was made from, or a newer one."""
+        known = self._documents.get(row.id)
+        if known is None or known["log"]["events"] < row.seq:
+            self.named(to_text(row.id))
+        return dict(self._documents[row.id])
+
+    def run(self, run_id: bytes) -> RunRow | None:
+        try:
+            return self.named(to_text(run_id))
+        except RunNotFound:
+            return None
+
+    def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
+        """Read a run's stream in order, from `after` + 1 on."""
+        assert stream[:1] == RUN, "a server tells the events of runs only"
+        for entry in self._there.ask(records.audit(to_text(stream[1:]))):
+            if entry["seq"] > after:
+                yield wire.recorded(entry)
+
+    def flow(self, namespace: str, name: str) -> FlowRow | None:
+        try:
+            return wire.flow_row(self._there.ask(ask_flows.show(name, namespace)).raw)
+        except FlowNotFound:
+            return None
+
+    def flows(self, namespace: str) -> list[FlowRow]:
+        return [wire.flow_row(flow.raw) for flow in self._there.ask(ask_flows.listing(namespace))]
+
+
+class HttpBlobs:
+    """The blobs of a server. What is there already is not sent again."""
+
+    def __init__(self, there: Connection) -> None:
+        self._there: Final = there
+        self._small: Final[dict[str, bytes]] = {}
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes there; return their digest."""
+        name = digest(data)
+        if not self.has(name):
+            self._there.ask(records.keep(data))
+        return name
+
+    def put_file(self, path: Path, *, known: str = "") -> tuple[str, int]:
+        """Keep a file's content there; return digest and size."""
+        with path.open("rb") as file:
+            name = known or PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+            size = os.fstat(file.fileno()).st_size
+            if not self.has(name):
+                file.seek(0)
+                kept = self._there.ask(records.keep(file.read()))
+                name, size = kept["digest"], kept["size"]
+        return name, size
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes, checked.
+
+        Raises:
+            BlobNotFound: they are not there. Damaged: they are not those of the digest.
+        """
+        known = self._small.get(digest)
+        if known is None:
+            known = self._there.ask(records.blob(digest))
+            _check(hashlib.sha256(known), digest)
+            if len(known) <= KEPT_IN_MEMORY:
+                self._small[digest] = known
+        return known
+
+    def stage(self, digest: str, target: Path, *, executable: bool = False) -> None:
+        """Write the content to a file of its own, a piece at a time."""
+        size, state = self.size(digest), hashlib.sha256()
+        with target.open("xb") as file:
+            while (at := file.tell()) < size:
+                piece = self._there.ask(_rest(_blob(digest), at, str(at + PIECE - 1)))
+                state.update(piece)
+                file.write(piece)
+        _check(state, digest)
+        target.chmod(0o755 if executable else 0o644)
+
+    def has(self, digest: str) -> bool:
+        try:
+            self.size(digest)
+        except NotFound:
+            return False
+        return True
+
+    def size(self, digest: str) -> int:
+        """Return the size in bytes.
+
+        Raises:
+            BlobNotFound: the blob is not there.
+        """
+        try:
+            return self._there.ask(Request("HEAD", _blob(digest), _length, repeatable=True))
+        except NotFound:
+            raise BlobNotFound(f"no blob {digest} on the server") from None
+
+
+def _blob(digest: str) -> str:
+    return f"{API}/blobs/{segment(digest)}"
+
+
+def _length(answer: Answer) -> int:
+    return int(answer.headers["content-length"])
+
+
+def _rest(path: str, at: int, upto: str = "", params: tuple[tuple[str, str], ...] = ()) -> Request[bytes]:
+    """Ask for bytes from a place on; a server that knows no ranges sends all, of which we take the rest."""
+
+    def decode(answer: Answer) -> bytes:
+        return answer.body if answer.status == PARTIAL else answer.body[at:]
+
+    headers = {"range": f"bytes={at}-{upto}"}
+    return Request("GET", path, decode, params, headers, repeatable=True)
+
+
+def _check(state: hashlib._Hash, digest: str) -> None:
+    if PREFIX + state.hexdigest() != digest:
+        raise Damaged([f"{digest}: what the server sent is not what this digest names"])
