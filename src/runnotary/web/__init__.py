@@ -1,0 +1,1 @@
+"""Pages for people: functions from the documents of a home to HTML. They need no script to work."""

@@ -1,0 +1,83 @@
+"""`/`: the runs, newest first."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runnotary.core.errors import InvalidInput
+from runnotary.core.permissions import Action
+from runnotary.core.states import OPEN, State
+from runnotary.ports import RunQuery
+from runnotary.web.answers import Answer
+from runnotary.web.asked import address
+from runnotary.web.visit import DEFAULT_NAMESPACE, Visit
+
+Json = Any
+SHOWN: Final = 50
+TABS: Final = (
+    ("", "All"),
+    ("running", "Running"),
+    ("waiting", "Waiting"),
+    ("failed", "Failed"),
+    ("success", "Success"),
+    ("cancelled", "Cancelled"),
+)
+
+
+def runs(visit: Visit) -> Answer:
+    """Show one page of the listing."""
+    asked = visit.asked
+    chosen = {name: asked.word(name) for name in ("status", "flow", "q")}
+    cursor = asked.word("cursor")
+    wrong, page = "", {"runs": [], "has_next": False, "next_cursor": None}
+    try:
+        page = _page(visit, chosen, cursor)
+    except InvalidInput as refused:
+        wrong = refused.message
+    names = {
+        "runs": page["runs"],
+        "wrong": wrong,
+        "summary": summary(page["runs"]),
+        "filtered": any(chosen.values()) or bool(cursor),
+        "newest": address("/", chosen) if cursor else "",
+        "older": address("/", {**chosen, "cursor": page["next_cursor"] or ""}) if page["has_next"] else "",
+    }
+    if asked.live:
+        return visit.page("runs_live.html", **names)
+    tabs = [
+        {
+            "name": name,
+            "address": address("/", {**chosen, "status": status}),
+            "chosen": chosen["status"] == status,
+        }
+        for status, name in TABS
+    ]
+    return visit.page("runs.html", tabs=tabs, flow_names=_flow_names(visit, page), **chosen, **names)
+
+
+def _flow_names(visit: Visit, page: Json) -> list[str]:
+    """Return the flows to choose from: those of the usual namespace, and those in sight."""
+    names = {run["flow"] for run in page["runs"]} - {None}
+    if visit.may(Action.READ):
+        names |= {flow["flow"] for flow in visit.operations.flows(visit.known(), DEFAULT_NAMESPACE)["flows"]}
+    return sorted(names)
+
+
+def _page(visit: Visit, chosen: dict[str, str], cursor: str) -> Json:
+    query = RunQuery(
+        status=_one(chosen["status"]), flow=_one(chosen["flow"]), q=chosen["q"], limit=SHOWN
+    )
+    return visit.operations.runs(visit.known(), query, page=cursor)
+
+
+def _one(word: str) -> tuple[str, ...]:
+    return (word,) if word else ()
+
+
+def summary(runs: list[Json]) -> str:
+    """Say in a sentence what a change of the listing comes to, for those who do not see it."""
+    if not runs:
+        return "No run"
+    going = sum(State(run["status"]) in OPEN for run in runs)
+    newest = runs[0]
+    return f"{going} under way. Newest: {newest['flow'] or 'unnamed flow'}, {newest['status']}"
