@@ -41,6 +41,13 @@ SETTINGS: Final = (
     Setting("secret_command", "", "command that prints the secret named by its last argument"),
     Setting("url", "", "server that commands ask instead of a home here: `http://HOST:PORT`"),
     Setting("token", "", "what the server knows you by; it is sent to `url` and shown nowhere"),
+    Setting("oidc_issuer", "", "identity provider whose JWTs the server takes: `iss` of its tokens"),
+    Setting("oidc_audience", "", "`aud` that a JWT must name: this server, as the provider knows it"),
+    Setting("oidc_keys", "", "the provider's public keys (JWK set): a file, or `https://…`"),
+    Setting("oidc_principal", "sub", "claim whose text NAME makes the caller `user:NAME`"),
+    Setting("oidc_groups", "groups", "claim with the caller's groups; those that the home knows count"),
+    Setting("oidc_algorithms", "RS256 PS256 ES256 ES384 EdDSA", "algorithms that a JWT may be signed with"),
+    Setting("oidc_leeway", 30, "seconds by which the provider's clock may differ"),
 )
 
 
@@ -54,6 +61,13 @@ class Settings(msgspec.Struct, frozen=True):
     secret_command: str
     url: str = ""
     token: str = ""
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_keys: str = ""
+    oidc_principal: str = "sub"
+    oidc_groups: str = "groups"
+    oidc_algorithms: str = "RS256 PS256 ES256 ES384 EdDSA"
+    oidc_leeway: int = 30
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home}, url={self.url!r})"  # a trace must not hold the token

@@ -237,7 +237,10 @@ def _token(state: AccessState, event: AccessChanged, at: int) -> None:
     said = _read(event.set, TokenSaid)
     if said.hash in state._by_hash:
         raise ValueError("two tokens have one secret")
-    limits = Scopes(*(None if kind is None else frozenset(kind) for kind in (said.actions, said.namespaces)))
+    limits = Scopes(
+        None if said.actions is None else frozenset(said.actions),
+        None if said.namespaces is None else frozenset(said.namespaces),
+    )
     state._by_hash[said.hash] = event.subject
     state.tokens[event.subject] = Token(
         id=event.subject,

@@ -100,6 +100,11 @@ class AccessView:
             return None
         return By(found.principal, "token", token=found.id)
 
+    def has_live_token(self) -> bool:
+        """Tell whether anybody could come in with a token."""
+        now = self._clock.now()
+        return any(token.status(now) == "live" for token in self._state.tokens.values())
+
     def whoami(self, who: Who) -> Json:
         """Return {principal, auth, names, roles: {namespace: [role…]}, scopes, token?}."""
         document = {
