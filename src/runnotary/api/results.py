@@ -1,0 +1,283 @@
+"""What routes answer, as types. They describe documents made elsewhere; the OpenAPI schemas come from them.
+
+A field with a default may be absent. `Json` stands where the content is the user's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Json = Any
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON document."""
+
+
+class Trigger(Result, frozen=True):
+    kind: str
+    id: str | None
+
+
+class Log(Result, frozen=True):
+    """The run's stream: how many events, and the hash that commits to all of them."""
+
+    events: int
+    head: str
+
+
+class Failure(Result, frozen=True):
+    code: str
+    message: str
+    step: str | None = None
+    attempt: int | None = None
+
+
+class Items(Result, frozen=True):
+    total: int
+    pending: int
+    running: int
+    waiting: int
+    success: int
+    failed: int
+    cancelled: int
+    skipped: int
+
+
+class RunDocument(Result, frozen=True):
+    """A run. `etag` of the answer is `log.head`."""
+
+    id: str
+    namespace: str
+    flow: str | None
+    flow_id: str | None
+    flow_title: str | None
+    flow_description: str | None
+    definition_hash: str
+    engine_version: str
+    durability: str
+    kind: str
+    status: str
+    reason: str | None
+    trigger: Trigger
+    created_by: str
+    authenticated_by: str
+    owner: str
+    label: str | None
+    tags: list[str]
+    labels: dict[str, str]
+    monitors: list[str]
+    managers: list[str]
+    inputs: dict[str, Json] | None
+    inputs_ref: str | None
+    items: Items
+    max_concurrency: int | None
+    parent: dict[str, str] | None
+    root_run: str
+    previous_run: str | None
+    progress: dict[str, Json] | None
+    tasks: dict[str, int]
+    metrics: dict[str, Json]
+    outputs: dict[str, Json] | None
+    artifacts: dict[str, Json]
+    error: Failure | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    cancel_requested_at: str | None
+    log: Log
+
+
+class RunPage(Result, frozen=True):
+    runs: list[RunDocument]
+    has_next: bool
+    next_cursor: str | None
+    total: int | None = None
+
+
+class FlowDocument(Result, frozen=True):
+    flow: str
+    flow_id: str
+    namespace: str
+    definition_hash: str
+    version: str | None
+    title: str | None
+    description: str | None
+    versions: int
+    changed_at: str
+
+
+class FlowList(Result, frozen=True):
+    flows: list[FlowDocument]
+
+
+class VersionList(Result, frozen=True):
+    versions: list[dict[str, Json]]
+
+
+class Registered(Result, frozen=True):
+    flow: str | None
+    flow_id: str | None
+    namespace: str
+    definition_hash: str
+    version: str | None
+    versions: int
+
+
+class Entry(Result, frozen=True):
+    time: str
+    code: str
+    description: str
+    details: dict[str, Json]
+
+
+class EntryPage(Result, frozen=True):
+    entries: list[Entry]
+    has_next: bool
+    next_cursor: str | None
+
+
+class TaskDocument(Result, frozen=True):
+    id: str
+    run: str
+    item: int
+    step: str
+    key: str
+    index: int | None
+    kind: str
+    status: str
+    reason: str | None
+    error: Failure | None
+    executor: str | None
+    attempts: list[dict[str, Json]]
+    count: int | None = None
+
+
+class TaskList(Result, frozen=True):
+    tasks: list[TaskDocument]
+
+
+class FileDocument(Result, frozen=True):
+    role: str
+    task: str | None
+    name: str
+    path: str
+    blob: str
+    size: int
+
+
+class FileList(Result, frozen=True):
+    files: list[FileDocument]
+
+
+class Lineage(Result, frozen=True):
+    run: str
+    nodes: list[dict[str, Json]]
+    edges: list[dict[str, Json]]
+    words: list[str]
+
+
+class AuditEvent(Result, frozen=True):
+    seq: int
+    time: str
+    type: str
+    actor: str
+    details: dict[str, Json]
+
+
+class Audit(Result, frozen=True):
+    events: list[AuditEvent]
+
+
+class BatchError(Result, frozen=True):
+    code: str
+    message: str
+
+
+class BatchResult(Result, frozen=True):
+    """What became of one entry: `run`, or `error`."""
+
+    index: int
+    run_id: str | None
+    run: RunDocument | None = None
+    error: BatchError | None = None
+
+
+class BatchResults(Result, frozen=True):
+    results: list[BatchResult]
+
+
+class Swept(Result, frozen=True):
+    runs: list[str]
+    count: int
+    dry_run: bool
+
+
+class Purged(Result, frozen=True):
+    id: str
+    purged: bool
+
+
+class BlobDocument(Result, frozen=True):
+    digest: str
+    size: int
+
+
+class Health(Result, frozen=True):
+    status: str
+
+
+class Whoami(Result, frozen=True):
+    principal: str
+    auth: str
+    names: list[str]
+    roles: dict[str, list[str]]
+
+
+class NamespaceDocument(Result, frozen=True):
+    namespace: str
+    title: str | None
+
+
+class NamespaceList(Result, frozen=True):
+    namespaces: list[NamespaceDocument]
+
+
+class RolesDocument(Result, frozen=True):
+    namespace: str
+    principal: str
+    roles: list[str]
+
+
+class RolesList(Result, frozen=True):
+    roles: dict[str, list[str]]
+
+
+class TokenDocument(Result, frozen=True):
+    id: str
+    principal: str
+    name: str
+
+
+class NewToken(Result, frozen=True):
+    """A token with its secret, which is shown this once."""
+
+    id: str
+    principal: str
+    name: str
+    secret: str
+
+
+class TokenList(Result, frozen=True):
+    tokens: list[TokenDocument]
+
+
+class GroupDocument(Result, frozen=True):
+    group: str
+    members: list[str]
+
+
+class GroupList(Result, frozen=True):
+    groups: list[GroupDocument]

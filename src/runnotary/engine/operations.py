@@ -1,0 +1,251 @@
+"""Everything a caller may do with a home, whichever door it comes through: the one facade of the doors.
+
+Rules of this file:
+
+1. Nothing is done for a caller before `require` let them pass; the service asks again where it writes.
+2. Documents out; what goes in are words and the structs of `engine/requests.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import events as ev
+from runnotary.core.chain import run_stream
+from runnotary.core.definition import Words, define
+from runnotary.core.errors import Changed, FlowNotFound, InvalidInput, InvalidRunInput
+from runnotary.core.hashing import digest_text, is_digest
+from runnotary.core.ids import to_text
+from runnotary.core.permissions import Action, People, Who, require
+from runnotary.core.states import TERMINAL
+from runnotary.engine.access import Access
+from runnotary.engine.following import Following, Frame, read_mark
+from runnotary.engine.questions import Questions
+from runnotary.engine.reader import Reader
+from runnotary.engine.requests import Changes, RunRequest
+from runnotary.engine.service import Service, Submission, Wishes
+
+Json = Any
+PUT_FIRST: Final = "put its bytes first: POST /api/v1/blobs"
+_WISHES: Final = frozenset(Wishes.__struct_fields__) - {"namespace"}
+
+
+class Operations(Questions):
+    """The operations of one home: its questions, and what changes something."""
+
+    def __init__(
+        self, service: Service, access: Access, reader: Reader, running: Callable[[str, str], Path]
+    ) -> None:
+        super().__init__(reader, running)
+        self.access: Final = access
+        self._service: Final = service
+        self._following: Final = Following(reader.store)
+
+    # --- flows ---------------------------------------------------------------------------------
+
+    async def register(self, who: Who, document: Json, namespace: str, words: Words) -> Json:
+        """Let the name of a flow mean this definition; the words win over those in the document.
+
+        Raises:
+            InvalidDefinition: with everything that is wrong with it.
+            InvalidInput: it has no name, or code that is not here.
+        """
+        require(who.caller, Action.REGISTER, People(namespace))
+        made = define(document)
+        said = msgspec.structs.replace(
+            made.words, **{name: value for name, value in msgspec.structs.asdict(words).items() if value}
+        )
+        if not said.flow:
+            raise InvalidInput("the definition has no name to register", hint="add `flow: NAME`")
+        missing = [
+            path
+            for path, code in made.document.get("code", {}).items()
+            if not self.reader.blobs.has(code["blob"])
+        ]
+        if missing:
+            raise InvalidInput(f"code is not here: {', '.join(missing[:10])}", hint=PUT_FIRST)
+        self.reader.blobs.put(made.canonical)
+        await self._service.register(made.hash, said, who.by, namespace)
+        return self.flow(who, said.flow, namespace)
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    async def start(
+        self, who: Who, request: RunRequest, key: str = "", trigger: ev.Trigger | None = None
+    ) -> tuple[Json, bool]:
+        """Start a run; return its document, and whether it had been started with this key before.
+
+        Raises:
+            FlowNotFound: there is no such flow or definition.
+            InvalidRunInput: inputs do not fit; no run was created.
+            KeyReused: the key stands for another request.
+        """
+        namespace = request.namespace or "default"
+        require(who.caller, Action.START, People(namespace))
+        definition, words = self._meant(who, request, namespace)
+        wishes = {name: getattr(request, name) for name in _WISHES}
+        submission = Submission(
+            definition=definition,
+            words=words,
+            inputs=self._with_files(request.inputs),
+            trigger=trigger or ev.Trigger("api"),
+            namespace=namespace,
+            **wishes,
+        )
+        run, replayed = await self._service.submit(submission, who.by, key=key or request.idempotency_key)
+        return self.run(who, to_text(run)), replayed
+
+    def _meant(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words]:
+        """Return the definition a request names, and the words of its flow."""
+        if (request.flow is None) == (request.definition is None):
+            raise InvalidInput("name either `flow` or `definition`")
+        if request.flow is not None:
+            row = self.flow_row(who, request.flow, namespace, Action.START)
+            words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)
+            return row.definition, words
+        assert request.definition is not None
+        if not self.is_definition(request.definition):
+            raise FlowNotFound(f"no definition {request.definition}")
+        return request.definition, Words()
+
+    def _with_files(self, inputs: dict[str, Json]) -> dict[str, Json]:
+        """Return the inputs with every file value whole: with its name and its size.
+
+        Raises:
+            InvalidRunInput: a file's bytes are not here.
+        """
+        whole, problems = dict(inputs), []
+        for name, value in inputs.items():
+            mark = next((one for one in ("$file", "$dir") if isinstance(value, dict) and one in value), None)
+            if mark is None or not isinstance(blob := value[mark], str) or not is_digest(blob):
+                continue
+            if not self.reader.blobs.has(blob):
+                problems.append(f"inputs.{name}: {blob} is not here; {PUT_FIRST}")
+            elif mark == "$file":
+                whole[name] = {"name": name, **value, "size": self.reader.blobs.size(blob)}
+        if problems:
+            raise InvalidRunInput(problems)
+        return whole
+
+    async def update(self, who: Who, name: str, changes: Changes, if_match: str = "") -> Json:
+        """Change what may be said about a run; with `if_match` only if its head is still that one.
+
+        Raises:
+            Changed: something happened to the run since.
+        """
+        row = self.seen(who, name, Action.UPDATE)
+        seq = None
+        if if_match:
+            length, head = self._store.head(run_stream(row.id))
+            if digest_text(head) != if_match:
+                raise Changed(f"run {to_text(row.id)} has changed since you looked", hint="look again")
+            seq = length
+        said = {
+            field: value
+            for field in Changes.__struct_fields__
+            if (value := getattr(changes, field)) is not msgspec.UNSET
+        }
+        if said:
+            await self._service.update(row.id, who.by, said, if_seq=seq)
+        return self.run(who, to_text(row.id))
+
+    async def cancel(
+        self, who: Who, name: str, reason: str = "", grace_ms: int = 10_000, force: bool = False
+    ) -> Json:
+        """Ask for the end of a run; a cancelled one is no error.
+
+        Raises:
+            AlreadyEnded: it is over in another way.
+        """
+        row = self.seen(who, name, Action.CANCEL)
+        await self._service.cancel(row.id, who.by, reason=reason, grace_ms=grace_ms, force=force)
+        return self.run(who, to_text(row.id))
+
+    async def resume(self, who: Who, name: str) -> Json:
+        """Go on with an interrupted run, what was lost included.
+
+        Raises:
+            AlreadyEnded: it is over.
+        """
+        row = self.seen(who, name, Action.RESUME)
+        await self._service.adopt(row.id, who.by, renew=True)
+        return self.run(who, to_text(row.id))
+
+    async def archive(self, who: Who, name: str, reason: str = "") -> Json:
+        """Let an ended run leave the lists."""
+        row = self.seen(who, name, Action.ARCHIVE)
+        await self._service.archive(row.id, who.by, reason)
+        return self.run(who, to_text(row.id))
+
+    async def unarchive(self, who: Who, name: str, reason: str = "") -> Json:
+        """Let a run come back into the lists."""
+        row = self.seen(who, name, Action.ARCHIVE)
+        await self._service.unarchive(row.id, who.by, reason)
+        return self.run(who, to_text(row.id))
+
+    async def hold(self, who: Who, name: str, reason: str = "") -> Json:
+        """Protect a run from being purged."""
+        row = self.seen(who, name, Action.HOLD)
+        await self._service.hold(row.id, who.by, reason)
+        return self.run(who, to_text(row.id))
+
+    async def release_hold(self, who: Who, name: str, reason: str = "") -> Json:
+        """Let a run be purged again."""
+        row = self.seen(who, name, Action.HOLD)
+        await self._service.release_hold(row.id, who.by, reason)
+        return self.run(who, to_text(row.id))
+
+    async def purge(self, who: Who, name: str, reason: str = "") -> Json:
+        """Erase what an ended run holds; its place in the log stays.
+
+        Raises:
+            NotEnded, Held: it must not go.
+        """
+        row = self.seen(who, name, Action.PURGE)
+        await self._service.purge(row.id, who.by, reason)
+        return {"id": to_text(row.id), "purged": True}
+
+    # --- following -----------------------------------------------------------------------------
+
+    async def wait(self, who: Who, name: str, seconds: float) -> Json:
+        """Return a run's document when it is over, or after so many seconds."""
+        row = self.seen(who, name)
+        if row.status not in TERMINAL and seconds > 0:
+            await self._following.ended(row.id, seconds)
+        return self.run(who, to_text(row.id))
+
+    def follow(self, who: Who, name: str, after_seq: int) -> AsyncIterator[Frame]:
+        """Yield a run's events from after `after_seq` on, and `end` once it is over.
+
+        Raises:
+            RunNotFound: there is none, or not for this caller.
+        """
+        row = self.seen(who, name)
+        return self._following.run(who, row, after_seq)
+
+    def follow_all(self, who: Who, after: str) -> AsyncIterator[Frame]:
+        """Yield the events of all runs the caller may see after a mark that a frame had; "" is from now on.
+
+        Raises:
+            InvalidInput: the mark is none.
+        """
+        if after:
+            read_mark(after)
+        return self._following.all(who, after)
+
+    # --- blobs ---------------------------------------------------------------------------------
+
+    async def put_blob(self, who: Who, data: bytes | Path, namespace: str = "default") -> Json:
+        """Keep bytes, or a file's, for runs that the caller may start; durable on return."""
+        require(who.caller, Action.START, People(namespace))
+        if isinstance(data, Path):
+            name, size = await asyncio.to_thread(self.reader.blobs.put_file, data)
+        else:
+            name, size = await asyncio.to_thread(self.reader.blobs.put, data), len(data)
+        await self._store.append([])
+        return {"digest": name, "size": size}

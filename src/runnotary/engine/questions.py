@@ -1,0 +1,351 @@
+"""The questions of every caller, answered as far as the caller may see.
+
+Rules of this file:
+
+1. Nothing is read for a caller before `require` let them pass; whoever may not see a run is told that there
+   is none. Listings are filtered by the store (`RunQuery.visible`), never afterwards.
+2. Documents in and out; none of it is changed here. Everything blocks for as long as a read of the store
+   takes: a door that serves others meanwhile calls it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import lineage as origin
+from runnotary.core.chain import run_stream
+from runnotary.core.definition import define
+from runnotary.core.errors import (
+    BlobNotFound,
+    FlowNotFound,
+    InvalidDefinition,
+    InvalidInput,
+    NotFound,
+    RunNotFound,
+    TaskNotFound,
+)
+from runnotary.core.hashing import NotCanonical
+from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
+from runnotary.core.permissions import Action, People, Who, require, visible
+from runnotary.core.rows import FlowRow, RunRow
+from runnotary.core.telling import entry_of
+from runnotary.core.times import to_text as time_text
+from runnotary.engine.cursors import cursor, place
+from runnotary.engine.reader import LATEST, Reader
+from runnotary.ports import RunQuery
+
+Json = Any
+DEFINITIONS_HELD: Final = 4096
+LOOKS: Final = 5
+"""A run that grows while its document is made is looked at again, so often at most."""
+
+_PAGING: Final = {"limit": 50, "offset": 0, "after": None, "visible": None}
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Bytes of the record: by a digest, or what a running attempt has written so far."""
+
+    name: str
+    digest: str = ""
+    path: Path | None = None
+    truncated: bool = False
+
+
+def people_of(row: RunRow) -> People:
+    """Return the people of a run."""
+    decode = msgspec.json.decode
+    return People(row.namespace, row.owner, tuple(decode(row.monitors)), tuple(decode(row.managers)))
+
+
+class Questions:
+    """The read side of a home, for callers with rights of their own.
+
+    `running` says where a running attempt writes a stream: (attempt id, `stdout` or `stderr`) to a path.
+    """
+
+    def __init__(self, reader: Reader, running: Callable[[str, str], Path]) -> None:
+        self.reader: Final = reader
+        self._store: Final = reader.store
+        self._running: Final = running
+        self._definitions: set[str] = set()
+
+    # --- which run -----------------------------------------------------------------------------
+
+    def seen(self, who: Who, name: str, action: Action = Action.READ) -> RunRow:
+        """Return the run that an id, the beginning of one, `@latest` or `@latest:FLOW` names.
+
+        Raises:
+            RunNotFound: there is none, or not for this caller.
+            PermissionDenied: the caller sees it and may not do this.
+            InvalidInput: several runs begin so.
+        """
+        row = self._meant(who, name)
+        require(who.caller, action, people_of(row), run=to_text(row.id))
+        return row
+
+    def _meant(self, who: Who, name: str) -> RunRow:
+        wanted = name.upper()
+        if len(wanted) == TEXT_LENGTH and not wanted.startswith("@"):
+            try:
+                row = self._store.run(from_text(wanted))
+            except ValueError:
+                row = None
+            if row is None:
+                raise RunNotFound(f"no run {name}")
+            return row
+        shown = visible(who.caller)
+        if wanted.startswith(LATEST.upper()):
+            flow = name[len(LATEST) :].removeprefix(":")
+            query = RunQuery(flow=(flow,) if flow else (), roots_only=True, limit=1, visible=shown)
+        else:
+            query = RunQuery(prefix=wanted, limit=6, visible=shown, include_archived=True)
+        found = self._store.runs(query) if 0 < len(wanted) <= 200 else []
+        if not found:
+            raise RunNotFound(f"no run {name[:80]}")
+        if len(found) > 1:
+            some = ", ".join(to_text(row.id) for row in found[:5])
+            raise InvalidInput(f"{name} is the beginning of several run ids: {some}")
+        return found[0]
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    def run(self, who: Who, name: str) -> Json:
+        """Return the document of one run; its `log.head` is the tag of this state."""
+        return self.document(self.seen(who, name))
+
+    def document(self, row: RunRow) -> Json:
+        """Return a run's document whose parts are of one moment."""
+        stream = run_stream(row.id)
+        for _ in range(LOOKS):
+            document = self.reader.document(row)
+            seq, _head = self._store.head(stream)
+            if seq == row.seq:
+                break
+            row = self._store.run(row.id) or row
+        return document
+
+    def runs(self, who: Who, query: RunQuery, *, page: str = "", total: bool = False) -> Json:
+        """Return a page of runs; `page` is the cursor that the page before gave.
+
+        Raises:
+            InvalidCursor: the cursor is not one of this listing.
+            InvalidInput: an offset beside a cursor.
+        """
+        if page and query.offset:
+            raise InvalidInput("`offset` and `cursor` exclude each other")
+        listing = {
+            name: value for name, value in msgspec.structs.asdict(query).items() if name not in _PAGING
+        }
+        query = msgspec.structs.replace(query, visible=visible(who.caller))
+        after = None
+        if page:
+            value, last = place(listing, page)
+            after = (value, from_text(last))
+        rows = self._store.runs(msgspec.structs.replace(query, after=after, limit=query.limit + 1))
+        shown, more = rows[: query.limit], len(rows) > query.limit
+        next_cursor = None
+        if more:
+            next_cursor = cursor(listing, [getattr(shown[-1], query.order_by), to_text(shown[-1].id)])
+        answer = {
+            "runs": [self.reader.document(row) for row in shown],
+            "has_next": more,
+            "next_cursor": next_cursor,
+        }
+        return answer | ({"total": self._store.count(query)} if total else {})
+
+    # --- one run -------------------------------------------------------------------------------
+
+    def entries(self, who: Who, name: str, *, limit: int, offset: int = 0, page: str = "") -> Json:
+        """Return a page of a run's log, from its beginning on."""
+        if page and offset:
+            raise InvalidInput("`offset` and `cursor` exclude each other")
+        row = self.seen(who, name)
+        listing = ["entries", to_text(row.id)]
+        after = place(listing, page) if page else offset
+        flow = self.reader.flow_of(row.definition)
+        found: list[Json] = []
+        last = after
+        for entry in self.reader.history(row, after):
+            if len(found) == limit:
+                return {"entries": found, "has_next": True, "next_cursor": cursor(listing, last)}
+            found.append(entry_of(entry, flow))
+            last = entry.seq
+        return {"entries": found, "has_next": False, "next_cursor": None}
+
+    def tasks(self, who: Who, name: str) -> Json:
+        """Return every task of a run with its attempts."""
+        return {"tasks": self.reader.tasks(self.seen(who, name))}
+
+    def task(self, who: Who, name: str, task: str, item: int | None = None) -> Json:
+        """Return one task by its id, key or step; of several tasks of a step the one with index `item`.
+
+        Raises:
+            TaskNotFound: there is none.
+        """
+        row = self.seen(who, name)
+        tasks = self.reader.tasks(row)
+        matches = [one for one in tasks if task in (one["id"], one["key"])]
+        of_step = [one for one in tasks if one["step"] == task]
+        if item is not None:
+            of_step = matches = [one for one in of_step if one["index"] == item + 1]
+        found = matches or of_step
+        if not found:
+            raise TaskNotFound(f"run {to_text(row.id)} has no task {task[:80]}")
+        return {"count": max(1, len(of_step)), **found[0]}
+
+    def output(
+        self, who: Who, name: str, task: str, stream: str, item: int | None = None, attempt: int | None = None
+    ) -> Bytes:
+        """Return where a task's captured stream is: of the last attempt, or of the one that is named.
+
+        Raises:
+            TaskNotFound, NotFound: there is no such task or attempt.
+        """
+        attempts = self.task(who, name, task, item)["attempts"]
+        number = len(attempts) if attempt is None else attempt
+        if not 0 < number <= len(attempts):
+            raise NotFound(f"task {task[:80]} has no attempt {number or 'yet'}")
+        chosen = attempts[number - 1]
+        log = chosen.get(stream)
+        if log and log.get("blob"):
+            return Bytes(stream, log["blob"], truncated=bool(log.get("truncated")))
+        return Bytes(stream, path=self._running(chosen["id"], stream))
+
+    def files(self, who: Who, name: str) -> Json:
+        """Return every file of a run, each with its digest."""
+        return {"files": self.reader.files(self.seen(who, name))}
+
+    def file(self, who: Who, name: str, file: str) -> Bytes:
+        """Return one file of a run: an output's name, a path, TASK/PATH, ROLE/NAME or a digest.
+
+        Raises:
+            NotFound: there is none. InvalidInput: several of different content.
+        """
+        row = self.seen(who, name)
+        outputs = self.reader.document(row)["outputs"] or {}
+        output = outputs.get(file)
+        if isinstance(output, dict) and ("$file" in output or "$dir" in output):
+            return Bytes(output["name"], output.get("$file") or output["$dir"])
+        found = {
+            one["blob"]: one["path"]
+            for one in self.reader.files(row)
+            if file
+            in (
+                one["path"],
+                one["blob"],
+                f"{one['task']}/{one['path']}",
+                f"{one['role']}/{one['name']}",
+            )
+        }
+        if not found:
+            raise NotFound(f"run {to_text(row.id)} has no file {file[:200]}", hint="see its list of files")
+        if len(found) > 1:
+            raise InvalidInput(f"{file[:200]} names several files of run {to_text(row.id)}: put TASK/ before")
+        ((digest, path),) = found.items()
+        return Bytes(os.path.basename(path), digest)
+
+    def lineage(self, who: Who, name: str) -> Json:
+        """Return which file of a run came from which, as a graph and in words."""
+        row = self.seen(who, name)
+        flow, document, tasks = (
+            self.reader.flow_of(row.definition),
+            self.document(row),
+            self.reader.tasks(row),
+        )
+        return origin.graph(flow, document, tasks) | {"words": origin.words(flow, document, tasks)}
+
+    def audit(self, who: Who, name: str) -> Json:
+        """Return every event of a run as the record holds it."""
+        return {"events": self.reader.audit(self.seen(who, name))}
+
+    # --- flows ---------------------------------------------------------------------------------
+
+    def flows(self, who: Who, namespace: str) -> Json:
+        """Return the flows of a namespace."""
+        require(who.caller, Action.READ, People(namespace))
+        return {"flows": [flow_document(row) for row in self._store.flows(namespace)]}
+
+    def flow(self, who: Who, name: str, namespace: str) -> Json:
+        """Return what a flow's name means now.
+
+        Raises:
+            FlowNotFound: nothing.
+        """
+        return flow_document(self.flow_row(who, name, namespace))
+
+    def flow_row(self, who: Who, name: str, namespace: str, action: Action = Action.READ) -> FlowRow:
+        """Return a flow's row if the caller may do this in its namespace."""
+        require(who.caller, action, People(namespace))
+        return self.reader.flow(name, namespace)
+
+    def versions(self, who: Who, name: str, namespace: str) -> Json:
+        """Return every definition that a flow's name ever meant, newest first."""
+        self.flow_row(who, name, namespace)
+        return {"versions": self.reader.versions(name, namespace)}
+
+    def definition(self, who: Who, digest: str) -> Json:
+        """Return a definition by its hash, for whoever may read somewhere.
+
+        Raises:
+            FlowNotFound: there is none.
+        """
+        self.require_somewhere(who)
+        if not self.is_definition(digest):
+            raise FlowNotFound(f"no definition {digest}")
+        return self.reader.value(digest)
+
+    def is_definition(self, digest: str) -> bool:
+        """Tell whether a blob is a definition: valid, and in its canonical form."""
+        if digest not in self._definitions:
+            try:
+                known = define(self.reader.value(digest)).hash == digest
+            except (BlobNotFound, InvalidDefinition, msgspec.DecodeError, NotCanonical):
+                known = False
+            if not known:
+                return False
+            if len(self._definitions) >= DEFINITIONS_HELD:
+                self._definitions.clear()
+            self._definitions.add(digest)
+        return self.reader.blobs.has(digest)
+
+    def blob(self, who: Who, digest: str) -> Bytes:
+        """Return a blob by its digest, for whoever may read somewhere: the digest is hard to guess.
+
+        Raises:
+            BlobNotFound: it is not here.
+        """
+        self.require_somewhere(who)
+        self.reader.blobs.size(digest)
+        return Bytes(digest.removeprefix("sha256:"), digest)
+
+    def require_somewhere(self, who: Who) -> None:
+        """Let pass who may read the runs of some namespace.
+
+        Raises:
+            PermissionDenied: the caller may not.
+        """
+        shown = visible(who.caller)
+        if not shown.everything and not shown.namespaces:
+            require(who.caller, Action.READ, People("*"))
+
+
+def flow_document(row: FlowRow) -> Json:
+    """Return what a flow's name means now, as a document."""
+    return {
+        "flow": row.name,
+        "flow_id": row.id,
+        "namespace": row.namespace,
+        "definition_hash": row.definition,
+        "version": row.version or None,
+        "title": row.title or None,
+        "description": row.description or None,
+        "versions": row.versions,
+        "changed_at": time_text(row.changed_at),
+    }
