@@ -48,6 +48,9 @@ SETTINGS: Final = (
     Setting("oidc_groups", "groups", "claim with the caller's groups; those that the home knows count"),
     Setting("oidc_algorithms", "RS256 PS256 ES256 ES384 EdDSA", "algorithms that a JWT may be signed with"),
     Setting("oidc_leeway", 30, "seconds by which the provider's clock may differ"),
+    Setting("log_format", "text", "what the server writes to its standard error: lines or JSON", ("text", "json")),
+    Setting("log_level", "info", "from which level on it writes", ("debug", "info", "warning", "error")),
+    Setting("traces", "off", "`otlp`: runs are sent as traces (needs `runnotary[otel]`)", ("off", "otlp")),
 )
 
 
@@ -68,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True):
     oidc_groups: str = "groups"
     oidc_algorithms: str = "RS256 PS256 ES256 ES384 EdDSA"
     oidc_leeway: int = 30
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traces: Literal["off", "otlp"] = "off"
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home}, url={self.url!r})"  # a trace must not hold the token
