@@ -48,7 +48,7 @@ SETTINGS: Final = (
     Setting("oidc_groups", "groups", "claim with the caller's groups; those that the home knows count"),
     Setting("oidc_algorithms", "RS256 PS256 ES256 ES384 EdDSA", "algorithms that a JWT may be signed with"),
     Setting("oidc_leeway", 30, "seconds by which the provider's clock may differ"),
-    Setting("log_format", "text", "what the server writes to its standard error: lines or JSON", ("text", "json")),
+    Setting("log_format", "text", "what the server writes on standard error", ("text", "json")),
     Setting("log_level", "info", "from which level on it writes", ("debug", "info", "warning", "error")),
     Setting("traces", "off", "`otlp`: runs are sent as traces (needs `runnotary[otel]`)", ("off", "otlp")),
 )
