@@ -22,7 +22,7 @@ from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.errors import HomeLocked, RunNotFound
 from runnotary.core.flow import Flow
-from runnotary.core.permissions import local_owner
+from runnotary.engine.access import Access
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
 from runnotary.engine.reader import Reader
@@ -92,13 +92,14 @@ class Embedded:
             settings=ProcessSettings(log_limit=settings.log_limit),
         )
         parts = Parts(self.store, self.blobs, clock, chance, flows)
+        self.access: Final = Access(parts)
         self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
         self.engine.open()
         self.service: Final = Service(
             self.engine,
             parts,
             durability=settings.durability,
-            caller_of=lambda by: local_owner(by.principal),
+            caller_of=lambda by: self.access.who(by).caller,
         )
         self.reader: Final = Reader(self.store, self.blobs, flows)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,10 +94,9 @@ class SigningKeys:
             now = self._clock.now()
             if self._tried_at is None or not 0 <= now - self._tried_at <= PAUSE_US:
                 self._tried_at = now
-                try:
+                # What was known before counts on, for a while.
+                with suppress(OSError, ValueError, httpx2.HTTPError):
                     self._learn(await self._loaded())
-                except (OSError, ValueError, httpx2.HTTPError):
-                    pass  # What was known before counts on, for a while.
             if not self._younger(STALE_US):
                 raise Unreachable("the keys of the identity provider cannot be had", hint="try again shortly")
 
