@@ -15,7 +15,7 @@ import msgspec
 
 from runnotary.core import definition, inputs
 from runnotary.core.definition import Words
-from runnotary.core.errors import Conflict, FlowNotFound, InvalidRunInput
+from runnotary.core.errors import Conflict, FlowNotFound, InvalidInput, InvalidRunInput
 from runnotary.core.events import File, Trigger
 from runnotary.core.flow import Flow, Input
 from runnotary.core.hashing import EMPTY, is_digest
@@ -41,8 +41,12 @@ class ExecRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StartRequest(Wishes, msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What `start` and `exec` ask for. `given` are texts as typed, `values` JSON; paths are from `cwd`."""
+    """What `start` and `exec` ask for. `given` are texts as typed, `values` JSON; paths are from `cwd`.
 
+    Two requests with one `key` are one run.
+    """
+
+    key: str = ""
     cwd: str
     target: str = ""
     command: ExecRequest | None = None
@@ -126,6 +130,11 @@ def _of_file(path: Path, name: str) -> Source:
     origin = {"file": loaded.source.name, "digest": loaded.source.digest, **revision}
     flow = definition.compile(made.document)
     return Source(made.hash, flow, made.words, loaded.base, origin, made.canonical, loaded.code)
+
+
+def nameless(target: str) -> InvalidInput:
+    """Return why a flow cannot be registered."""
+    return InvalidInput(f"{target} has no name to register", hint="write `flow: NAME` into it")
 
 
 def keep(source: Source, blobs: Blobs) -> None:

@@ -1,13 +1,14 @@
-"""Work on a home by whichever engine there is: our own if the lock is free, else the one that holds it.
+"""Work on runs by whichever engine there is: a server's if one is set, else that of the home.
 
-Both sessions offer the same calls, so a command does not know which it got. If the other engine dies while
-we follow a run, its lock frees itself, and this process, or another that follows, takes the home over.
+A home's engine is our own if the lock is free, else the one that holds it. All sessions offer the same calls,
+so a command does not know which it got. If the other engine of a home dies while we follow a run, its lock
+frees itself, and this process, or another that follows, takes the home over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
@@ -15,14 +16,14 @@ import msgspec
 
 from runnotary.api.control import ControlClient, ControlServer
 from runnotary.app.home import Embedded, engine_socket
-from runnotary.app.intake import StartRequest, find, keep, taken_in
-from runnotary.app.system import operating_user
+from runnotary.app.intake import StartRequest, find, keep, nameless, taken_in
+from runnotary.app.system import new_key, operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import AlreadyEnded, HomeLocked, InvalidInput, Unreachable
-from runnotary.core.events import By
 from runnotary.core.ids import from_text, to_text
 
 Json = Any
+VERBS: Final = ("archive", "unarchive", "hold", "release-hold", "purge")
 TRIES: Final = 500
 PAUSE_SECONDS: Final = 0.02
 
@@ -43,6 +44,19 @@ class Session(Protocol):
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
         """Ask for the end of a run; durable on return."""
 
+    async def update(self, run: str, changes: Mapping[str, Json], log: Mapping[str, Json]) -> Json:
+        """Change what is said about a run whose `log` is still as seen; return its document.
+
+        Raises:
+            Changed: something happened to the run since.
+        """
+
+    async def act(self, run: str, verb: str, reason: str) -> Json:
+        """Do one of `VERBS` with a run; asked twice it is done once. Returns what became of it."""
+
+    async def rerun(self, run: str, key: str) -> str:
+        """Start the same definition on the same inputs again; returns the new run's id, durable on return."""
+
     async def adopt(self, run: str, *, renew: bool) -> None:
         """Go on with an interrupted run; nothing happens if it is under way."""
 
@@ -55,15 +69,20 @@ class Session(Protocol):
 
 @asynccontextmanager
 async def session(settings: Settings) -> AsyncIterator[Session]:
-    """Open a session on the home: with our own engine if nobody else's works there."""
-    opened = await _opened(settings)
+    """Open a session on the server, or on the home: with our own engine if nobody else's works there."""
+    if settings.url:
+        from runnotary.app.remote_session import ServerSession
+
+        opened: ServerSession | LocalSession | NeighbourSession = ServerSession(settings)
+    else:
+        opened = await _opened(settings)
     try:
         yield opened
     finally:
         await opened.close()
 
 
-async def _opened(settings: Settings) -> LocalSession | RemoteSession:
+async def _opened(settings: Settings) -> LocalSession | NeighbourSession:
     """Take the home, or reach whoever holds it; one that comes or goes just now needs a moment.
 
     Raises:
@@ -75,7 +94,7 @@ async def _opened(settings: Settings) -> LocalSession | RemoteSession:
         except HomeLocked:
             pass
         try:
-            return RemoteSession(settings, await ControlClient.connect(settings.home))
+            return NeighbourSession(settings, await ControlClient.connect(settings.home))
         except Unreachable:
             await asyncio.sleep(PAUSE_SECONDS)
     raise Unreachable(
@@ -105,27 +124,41 @@ class LocalSession:
         return opened
 
     async def start(self, request: StartRequest) -> str:
-        return await self._start(request, operating_user())
-
-    async def _start(self, request: StartRequest, by: By) -> str:
         submission = await taken_in(request, self.home.blobs, self.home.reader)
-        return to_text(await self.home.service.submit(submission, by))
+        return to_text(await self.home.service.submit(submission, operating_user()))
 
     async def register(self, request: StartRequest) -> Json:
-        return await self._register(request, operating_user())
-
-    async def _register(self, request: StartRequest, by: By) -> Json:
         source = await asyncio.to_thread(find, request, self.home.reader)
         words = source.words
         if not words.flow:
-            raise InvalidInput(f"{request.target} has no name to register", hint="write `flow: NAME` into it")
+            raise nameless(request.target)
         await asyncio.to_thread(keep, source, self.home.blobs)
+        by = operating_user()
         flow_id = await self.home.service.register(source.definition, words, by, request.namespace)
         return {"flow": words.flow, "flow_id": flow_id, "definition_hash": source.definition}
 
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
         by = operating_user()
         await self.home.service.cancel(from_text(run), by, reason=reason, grace_ms=grace_ms, force=force)
+
+    async def update(self, run: str, changes: Mapping[str, Json], log: Mapping[str, Json]) -> Json:
+        by, seq = operating_user(), log["events"]
+        await self.home.service.update(from_text(run), by, dict(changes), if_seq=seq)
+        return self._document(run)
+
+    async def act(self, run: str, verb: str, reason: str) -> Json:
+        if verb not in VERBS:
+            raise InvalidInput(f"nothing can be done with a run called {verb}")
+        act = getattr(self.home.service, verb.replace("-", "_"))
+        await act(from_text(run), operating_user(), reason)
+        return {"id": run, "purged": True} if verb == "purge" else self._document(run)
+
+    async def rerun(self, run: str, key: str) -> str:
+        started, _ = await self.home.service.rerun(from_text(run), operating_user(), key=key)
+        return to_text(started)
+
+    def _document(self, run: str) -> Json:
+        return self.home.reader.document(self.home.reader.resolve(run))
 
     async def adopt(self, run: str, *, renew: bool) -> None:
         if not self.home.engine.holds(from_text(run)):
@@ -151,21 +184,22 @@ class LocalSession:
         await self.home.close()
 
     async def _handle(self, request: dict[str, Json]) -> Json:
-        by = operating_user()
+        run, key = str(request.get("run", "")), str(request.get("key", ""))
         match request:
             case {"op": "start", "request": dict(words)}:
-                return await self._start(msgspec.convert(words, StartRequest), by)
+                return await self.start(msgspec.convert(words, StartRequest))
             case {"op": "register", "request": dict(words)}:
-                return await self._register(msgspec.convert(words, StartRequest), by)
-            case {"op": "cancel", "run": str(run)}:
-                await self.cancel(
-                    run,
-                    reason=str(request.get("reason", "")),
-                    grace_ms=int(request.get("grace_ms", 10_000)),
-                    force=bool(request.get("force", False)),
-                )
-            case {"op": "adopt", "run": str(run)}:
-                await self.adopt(run, renew=bool(request.get("renew", False)))
+                return await self.register(msgspec.convert(words, StartRequest))
+            case {"op": "rerun"}:
+                return await self.rerun(run, key)
+            case {"op": "cancel", "reason": str(reason), "grace_ms": int(grace_ms), "force": bool(force)}:
+                await self.cancel(run, reason=reason, grace_ms=grace_ms, force=force)
+            case {"op": "adopt", "renew": bool(renew)}:
+                await self.adopt(run, renew=renew)
+            case {"op": "update", "changes": dict(changes), "log": dict(log)}:
+                return await self.update(run, changes, log)
+            case {"op": "act", "verb": str(verb), "reason": str(reason)}:
+                return await self.act(run, verb, reason)
             case _:
                 raise InvalidInput(f"the engine knows no request {request.get('op')!r}")
         return None
@@ -175,8 +209,12 @@ class LocalSession:
             yield
 
 
-class RemoteSession:
-    """A session with the engine of another process. If that one goes, the home is ours, or the next one's."""
+class NeighbourSession:
+    """A session with the engine of another process. If that one goes, the home is ours, or the next one's.
+
+    What was asked when it went is asked again: a start and a rerun have a key, so they are one run whether or
+    not the other engine had accepted them; everything else is done once however often it is asked for.
+    """
 
     def __init__(self, settings: Settings, client: ControlClient) -> None:
         self._settings = settings
@@ -188,29 +226,44 @@ class RemoteSession:
         return self._inherited is not None
 
     async def start(self, request: StartRequest) -> str:
-        started: str = await self._client.ask("start", request=msgspec.to_builtins(request))
+        keyed = msgspec.structs.replace(request, key=request.key or new_key())
+        words = msgspec.to_builtins(keyed)
+        started: str = await self._ask("start", lambda engine: engine.start(keyed), request=words)
         return started
 
     async def register(self, request: StartRequest) -> Json:
-        return await self._client.ask("register", request=msgspec.to_builtins(request))
+        words = msgspec.to_builtins(request)
+        return await self._ask("register", lambda engine: engine.register(request), request=words)
+
+    async def rerun(self, run: str, key: str) -> str:
+        key = key or new_key()
+        started: str = await self._ask("rerun", lambda engine: engine.rerun(run, key), run=run, key=key)
+        return started
 
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
-        while self._inherited is None:
-            try:
-                await self._client.ask("cancel", run=run, reason=reason, grace_ms=grace_ms, force=force)
-                return
-            except Unreachable:
-                await self._look_again()
-        await self._inherited.cancel(run, reason=reason, grace_ms=grace_ms, force=force)
+        words: dict[str, Json] = {"reason": reason, "grace_ms": grace_ms, "force": force}
+        await self._ask("cancel", lambda engine: engine.cancel(run, **words), run=run, **words)
 
     async def adopt(self, run: str, *, renew: bool) -> None:
+        await self._ask("adopt", lambda engine: engine.adopt(run, renew=renew), run=run, renew=renew)
+
+    async def update(self, run: str, changes: Mapping[str, Json], log: Mapping[str, Json]) -> Json:
+        words = {"changes": dict(changes), "log": dict(log)}
+        return await self._ask("update", lambda engine: engine.update(run, changes, log), run=run, **words)
+
+    async def act(self, run: str, verb: str, reason: str) -> Json:
+        return await self._ask(
+            "act", lambda engine: engine.act(run, verb, reason), run=run, verb=verb, reason=reason
+        )
+
+    async def _ask(self, op: str, own: Callable[[LocalSession], Awaitable[Json]], **words: Json) -> Json:
+        """Ask the other engine, or whoever follows it, or do it with the engine that we took over."""
         while self._inherited is None:
             try:
-                await self._client.ask("adopt", run=run, renew=renew)
-                return
+                return await self._client.ask(op, **words)
             except Unreachable:
                 await self._look_again()
-        await self._inherited.adopt(run, renew=renew)
+        return await own(self._inherited)
 
     async def changes(self, run: str) -> AsyncIterator[None]:
         while self._inherited is None:

@@ -68,6 +68,11 @@ class SystemChance:
             return token
 
 
+def new_key() -> str:
+    """Return a key that makes one run of a start, however often it has to be asked for."""
+    return os.urandom(16).hex()
+
+
 def operating_user() -> By:
     """Return who runs this process, by the operating system's word."""
     try:
