@@ -87,6 +87,16 @@ class Beside(Protocol):
         """Called once all of the batch is durable, before `append` returns, in whichever thread: be quick."""
 
 
+class Meter(Protocol):
+    """Told what a store does, in whichever thread does it: be quick, and raise nothing."""
+
+    def committed(self, seconds: float, events: int) -> None:
+        """A durable commit of so many events took this long."""
+
+    def kept(self, size: int) -> None:
+        """So many bytes that were not here are kept as a blob."""
+
+
 class Store(Protocol):
     """The log and its read tables."""
 

@@ -24,6 +24,7 @@ from typing import Final
 
 from runnotary.core.errors import BlobNotFound, Conflict, Damaged, FileMissing
 from runnotary.core.hashing import digest, digest_bytes, digest_text
+from runnotary.ports import Meter
 from runnotary.store import files
 from runnotary.store.statements import SQL
 from runnotary.store.writer import SmallBlobs
@@ -47,6 +48,7 @@ class LocalBlobs:
         self._number = itertools.count()
         self._folders: set[str] = set()
         self._checked: dict[str, _Stamp] = {}
+        self.meter: Meter | None = None
 
     def prepare(self) -> None:
         """Make the folders, and clear away what a crash left on its way."""
@@ -110,7 +112,10 @@ class LocalBlobs:
             files.sync_folder(self._folder)
             self._folders.add(target.parent.name)
         files.settle(file, target)
-        self._note_checked(text, os.fstat(file.handle))
+        found = os.fstat(file.handle)
+        self._note_checked(text, found)
+        if self.meter is not None:
+            self.meter.kept(found.st_size)
 
     def _new(self) -> Path:
         self._writable()

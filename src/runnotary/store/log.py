@@ -27,7 +27,7 @@ from runnotary.core.errors import Conflict, Damaged
 from runnotary.core.events import EngineNoted
 from runnotary.core.ledger import HOME, Ledger, fold
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, Meter, Refusal, RunQuery
 from runnotary.store import migrate
 from runnotary.store.ballast import Ballast
 from runnotary.store.blobs import LocalBlobs
@@ -103,6 +103,12 @@ class SqliteStore:
         self._readers.clear()
         if self._writer is not None:
             self._writer.close()
+
+    def measure(self, meter: Meter) -> None:
+        """Tell `meter` of every commit and every blob from now on; it is called in several threads."""
+        self.blobs.meter = meter
+        if self._writer is not None:
+            self._writer.meter = meter
 
     # --- the log -----------------------------------------------------------------------------------
 

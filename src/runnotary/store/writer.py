@@ -20,13 +20,14 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from time import perf_counter
 from typing import Final
 
 import msgspec
 
 from runnotary.core import chain
 from runnotary.core.events import BODY_MAX
-from runnotary.ports import Append, Appended, Beside, Chance, Refusal
+from runnotary.ports import Append, Appended, Beside, Chance, Meter, Refusal
 from runnotary.store.ballast import Ballast, is_full
 from runnotary.store.projections import Drafts
 from runnotary.store.room import Room
@@ -137,6 +138,7 @@ class Writer:
         self._room = room
         self._chance = chance
         self._blobs = blobs
+        self.meter: Meter | None = None
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
         self._heads: dict[bytes, Head] = {}
         self._pos: int | None = None
@@ -239,6 +241,7 @@ class Writer:
         commit.close_log()
         blobs = self._blobs.take()
         if commit.events or blobs:
+            started = perf_counter()
             try:
                 self._write(commit, blobs)
             except BaseException:
@@ -246,6 +249,9 @@ class Writer:
                 raise
             self._blobs.settled(blobs)
             self._remember(commit)
+            if self.meter is not None:
+                self.meter.committed(perf_counter() - started, len(commit.events))
+                self.meter.kept(sum(len(data) for _, data in blobs))
         return results
 
     def _write(self, commit: _Commit, blobs: list[tuple[bytes, bytes]]) -> None:
