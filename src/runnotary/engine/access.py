@@ -40,7 +40,8 @@ NAME_MAX: Final = 100
 TITLE_MAX: Final = 256
 REASON_MAX: Final = 1000
 TOKENS_MAX: Final = 64
-MEMBERS_MAX: Final = 200
+MEMBERS_MAX: Final = 1000
+LETTERS_MAX: Final = 24_000
 """A group's members, old and new, stand in one event, which has at most 64 KiB."""
 
 SELF: Final = "self"
@@ -215,16 +216,18 @@ class Access(AccessView):
         """Let a group consist of exactly these users and services; return {group, members}.
 
         Raises:
-            InvalidInput: the group or a member has no such form, or there are more than 200.
+            InvalidInput: the group or a member has no such form, or there are too many for one event.
             PermissionDenied: the caller has not every right in `*`: a group may have any.
             Conflict: the home would have no admin left.
         """
         principals.group(group)
         for member in members:
             principals.actor(member)
-        if len(set(members)) > MEMBERS_MAX:
-            raise InvalidInput(f"{group}: at most {MEMBERS_MAX} members; give the roles to several groups")
         after = access.said_members(members)
+        names = after["members"]
+        if len(names) > MEMBERS_MAX or sum(map(len, names)) > LETTERS_MAX:
+            most = f"at most {MEMBERS_MAX:,} members and {LETTERS_MAX:,} letters"
+            raise InvalidInput(f"{group}: {most}", hint="give the roles to several groups")
 
         def say(fresh: Who) -> AccessChanged | None:
             role = require(fresh.caller, Action.ADMINISTER, People(EVERYWHERE))

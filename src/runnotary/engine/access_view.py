@@ -38,6 +38,7 @@ Json = Any
 OWNERS: Final = ("os-user", "engine")
 """Ways of being known that only a process with the home's files has: such a caller is admin of `*`."""
 
+VOUCHED_MAX: Final = 64
 SECRET: Final = re.compile(r"rn_[A-Za-z0-9_-]{43}")
 
 
@@ -72,15 +73,16 @@ class AccessView:
     def who(self, by: By, extra_groups: Iterable[str] = ()) -> Who:
         """Return who acts, with all names, roles and limits.
 
-        Of the groups that an identity provider vouches for only those count that the home knows. A token
-        that was revoked meanwhile leaves nothing.
+        Of the groups that an identity provider vouches for only those count that the home knows, and no more
+        than 64 of them: they stand in every event of theirs. A token that was revoked since leaves nothing.
         """
         if by.auth in OWNERS:
             return Who(by, local_owner(by.principal))
         state = self._state
-        vouched = {name for name in (*by.groups, *extra_groups) if state.knows_group(name)}
-        names = frozenset({by.principal}) | state.groups_of(by.principal) | vouched
-        by = msgspec.structs.replace(by, groups=tuple(sorted(vouched)))
+        known = {name for name in (*by.groups, *extra_groups) if state.knows_group(name)}
+        vouched = sorted(known)[:VOUCHED_MAX]
+        names = frozenset({by.principal}) | state.groups_of(by.principal) | set(vouched)
+        by = msgspec.structs.replace(by, groups=tuple(vouched))
         if by.auth != "token":
             return Who(by, Caller(names, state.roles_of(names)))
         token = state.tokens.get(by.token)

@@ -1,0 +1,1 @@
+"""Tests of access: who may change what, tokens, identity."""
