@@ -57,3 +57,29 @@ def test_start_imports_what_it_needs_and_nothing_for_later(tmp_path: Path) -> No
     assert of_others(modules) - HARMLESS == NEEDED
     assert not modules & HEAVY
     assert not {name for name in modules if name.startswith(LATER)}
+
+
+def imported_after(line: str) -> set[str]:
+    command = [sys.executable, "-I", "-c", f"import sys; {line}; print(*sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_nothing() -> None:
+    named = imported_after("import runnotary")
+    before = imported_after("import importlib")
+    assert {name for name in named if name.startswith("runnotary")} == {"runnotary"}
+    assert not named - before - {"runnotary"}
+
+
+def test_an_error_costs_no_more_than_itself() -> None:
+    modules = imported_after("from runnotary import RunNotFound")
+    assert of_others(modules) - HARMLESS == {"msgspec"}
+
+
+def test_a_client_of_a_server_needs_no_engine() -> None:
+    modules = imported_after("from runnotary import Client; Client('http://127.0.0.1:9').close()")
+    rooms = {name.split(".")[1] for name in modules if name.startswith("runnotary.")}
+    assert rooms == {"app", "client", "config", "core"}
+    assert "ssl" not in modules or "certifi" not in modules
+    assert not of_others(modules) & {"starlette", "uvicorn", "cel_expr_python", "yaml"}

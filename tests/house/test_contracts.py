@@ -77,6 +77,11 @@ VIOLATIONS = {
         "import runnotary.executors.other",
         "Executors apart",
     ),
+    "the client knows the engine": (
+        "client/probe.py",
+        "import runnotary.engine",
+        "Client stands alone",
+    ),
     "a command goes around app": ("cli/probe.py", "import runnotary.store", "Commands go through app"),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,7 +25,13 @@ class Loaded:
     code: tuple[Path, ...] = ()
 
 
+FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
 Loader = Callable[[Path], Loaded]
+
+
+def is_flow_file(flow: str | PathLike[str]) -> bool:
+    """Tell whether this names a flow file rather than a flow: a path, or a text that looks like one."""
+    return not isinstance(flow, str) or "/" in flow or flow.endswith(FILE_ENDINGS)
 
 
 def document_of(source: FlowSource, loader: Loader | None) -> Loaded:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from os import PathLike
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -15,7 +16,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 
 from runnotary.client import batches, flows, input_files, runs, streams
-from runnotary.client.loading import FlowSource, Loader, document_of
+from runnotary.client.loading import FlowSource, Loader, document_of, is_flow_file
 from runnotary.client.places import place
 from runnotary.client.request import Request
 from runnotary.client.results import BatchResponse, Flow, LogEntry, LogPage, Run, RunEvent, RunPage, Sweep
@@ -103,13 +104,15 @@ class Client(Records, Access):
 
     def run_flow(
         self,
-        flow: str,
+        flow: str | PathLike[str],
         inputs: Mapping[str, Json] | None = None,
         *,
         wait: bool | float = False,
         **said: Unpack[RunWords],
     ) -> Run:
-        """Start a run of a flow, by its name or its definition's hash. A `Path` among the inputs is a file.
+        """Start a run of a flow: its name, its definition's hash, or a flow file, which is registered first.
+
+        A `Path` among the inputs is a file, whose content goes along.
 
         However often the request has to be sent, it is one run; an `idempotency_key` of your own extends that
         to other calls. `wait=True` returns when the run is over, a number of seconds at the latest then.
@@ -117,8 +120,10 @@ class Client(Records, Access):
         Raises:
             FlowNotFound, InvalidRunInput, PermissionDenied: no run was created.
         """
+        if is_flow_file(flow):
+            flow = (self.register_flow(flow, namespace=said.get("namespace") or "default")).flow or ""
         given = self._with_files(inputs or {})
-        run = self._connection.ask(runs.start(flow, given, said, self._connection.key()))
+        run = self._connection.ask(runs.start(str(flow), given, said, self._connection.key()))
         if wait is False or run.over:
             return run
         if wait is True:

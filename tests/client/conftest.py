@@ -1,0 +1,101 @@
+"""A client of each kind, asked in the same words: a test is written once and runs with both."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from runnotary.app.in_process import App, AsyncInProcessTransport, InProcessTransport, LoopThread
+from runnotary.client import AsyncClient, Client
+
+
+class Both:
+    """A client with or without asyncio. A call returns what the client's call brings, iterators as lists."""
+
+    def __init__(self, client: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.client = client
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.result(getattr(self.client, name)(*args, **kwargs))
+
+        return call
+
+    def result(self, asked: Any, most: int | None = None) -> Any:
+        """Return what an awaitable or iterator brings, at most so many of the latter."""
+        if self._loop is None:
+            return taken(asked, most) if inspect.isgenerator(asked) else asked
+        if inspect.isasyncgen(asked):
+            return self._loop.run_until_complete(collected(asked, most))
+        return self._loop.run_until_complete(asked)
+
+    def close(self) -> None:
+        self.result(self.client.close())
+
+
+def taken(asked: Any, most: int | None) -> list[Any]:
+    found = []
+    for one in asked:
+        found.append(one)
+        if len(found) == most:
+            break
+    asked.close()
+    return found
+
+
+async def collected(asked: Any, most: int | None) -> list[Any]:
+    found = []
+    async for one in asked:
+        found.append(one)
+        if len(found) == most:
+            break
+    await asked.aclose()
+    return found
+
+
+@pytest.fixture(params=["sync", "async"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextmanager
+def opened(kind: str, make: Callable[[type[Any]], Any], kinds: tuple[type[Any], type[Any]]) -> Iterator[Both]:
+    """Open a client of a kind; `make` calls the class that it gets."""
+    loop = asyncio.new_event_loop() if kind == "async" else None
+    both = Both(make(kinds[kind == "async"]), loop)
+    try:
+        yield both
+    finally:
+        both.close()
+        if loop is not None:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+
+@pytest.fixture
+def ask(kind: str) -> Iterator[Callable[..., Both]]:
+    """Return what makes a client of an application in this process."""
+    thread = LoopThread()
+    left: list[Any] = []
+
+    def made(app: App, **words: Any) -> Both:
+        def make(client: type[Any]) -> Any:
+            asked = AsyncInProcessTransport if kind == "async" else InProcessTransport
+            return client(transport=asked(thread, app), **words)
+
+        context = opened(kind, make, (Client, AsyncClient))
+        both = context.__enter__()
+        left.append(context)
+        return both
+
+    yield made
+    for context in left:
+        context.__exit__(None, None, None)
+    thread.close()
