@@ -20,11 +20,23 @@ class Lease(msgspec.Struct, frozen=True):
     number: int
 
 
+class Load(msgspec.Struct, frozen=True):
+    """How much is under way, for whoever watches; nothing decides by it.
+
+    Open runs, their tasks that are ready and found no room, attempts that hold a slot, and slots.
+    """
+
+    runs: int
+    queued: int
+    used: int
+    slots: int
+
+
 class Leases:
     """The slots of one engine."""
 
     def __init__(self, slots: int) -> None:
-        self._slots: Final = slots
+        self.slots: Final = slots
         self._held: dict[str, Lease] = {}
         self._of_run: dict[bytes, set[str]] = {}
         self._hungry: dict[bytes, None] = {}
@@ -32,7 +44,12 @@ class Leases:
     @property
     def free(self) -> int:
         """How many attempts may be started now."""
-        return max(0, self._slots - len(self._held))
+        return max(0, self.slots - len(self._held))
+
+    @property
+    def used(self) -> int:
+        """How many attempts hold a slot."""
+        return len(self._held)
 
     def take(self, attempt: str, lease: Lease) -> None:
         """Let an attempt hold a slot; recovered attempts may exceed the number of slots."""
