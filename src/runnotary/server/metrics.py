@@ -83,6 +83,10 @@ class Metrics:
         self._commits.observe(seconds)
         self._batches.observe(events)
 
+    def kept(self, size: int) -> None:
+        """Count bytes that were kept as a blob, in whichever thread."""
+        self._bytes.inc(size)
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request. `route` is the template, empty if none fits the path."""
         found = self._answered.get((method, route, status))
@@ -124,6 +128,7 @@ class Metrics:
     def _made_of_commits(self) -> None:
         self._commits = self._histogram("commit_seconds", "How long durable commits took", INSTANTS)
         self._batches = self._histogram("commit_events", "Events that shared a commit", SIZES)
+        self._bytes = self._counter("blob_bytes", "Bytes kept as blobs since the start")
 
     def _made_of_requests(self) -> None:
         words = ("method", "route")
