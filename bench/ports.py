@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded
-from runnotary.core.rows import FlowRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Ended, Observation, Refusal, RunQuery
+from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
+from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, RunQuery
 
 
 class NullStore:
@@ -42,6 +42,24 @@ class NullStore:
 
     def runs(self, query: RunQuery) -> list[RunRow]:
         return []
+
+    def count(self, query: RunQuery) -> int:
+        return 0
+
+    def keyed(self, principal: str, key: str) -> KeyRow | None:
+        return None
+
+    def feed(self, after: int, limit: int = 1000) -> list[Change]:
+        return []
+
+    def position(self) -> int:
+        return 0
+
+    def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
+        raise AssertionError("nobody watches the null log")
+
+    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
+        raise AssertionError("nothing is purged here")
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:
         return []

@@ -43,7 +43,7 @@ class Place:
 
     async def one(self, flow: str) -> bytes:
         """Submit a run and wait for its end; both are durable then."""
-        run = await self.service.submit(Submission(definition=flow), BY)
+        run, _ = await self.service.submit(Submission(definition=flow), BY)
         await self.engine.ended(run)
         return run
 

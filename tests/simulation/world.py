@@ -10,19 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from runnotary.core import events as ev
 from runnotary.core.attempts import Attempt, Outcome
-from runnotary.core.chain import GENESIS, Recorded, leaf_hash
+from runnotary.core.chain import GENESIS, Recorded, leaf_hash, run_stream
 from runnotary.core.errors import BlobNotFound
 from runnotary.core.hashing import digest
-from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
+from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 from runnotary.core.states import OPEN
-from runnotary.ports import Append, Appended, Beside, Done, Ended, Observation, Refusal, RunQuery
+from runnotary.ports import (
+    Append,
+    Appended,
+    Beside,
+    Change,
+    Done,
+    Ended,
+    Erasure,
+    Observation,
+    Refusal,
+    RunQuery,
+)
+from tests.store.oracle import counted, listed
 
 
 class Crashed(BaseException):
@@ -114,6 +126,12 @@ class MemoryBlobs:
     def size(self, name: str) -> int:
         return len(self.get(name))
 
+    def want(self, name: str) -> None:
+        pass
+
+    async def discard(self, names: Sequence[str], *, since: int) -> list[str]:
+        return [name for name in names if self.data.pop(name, None) is not None]
+
 
 class MemoryStore:
     """The log and its rows in dicts; a crash may come before or after a commit, never inside."""
@@ -124,6 +142,9 @@ class MemoryStore:
         self.run_rows: dict[bytes, RunRow] = {}
         self.task_rows: dict[tuple[bytes, str], TaskRow] = {}
         self.flow_rows: dict[tuple[str, str], FlowRow] = {}
+        self.key_rows: dict[tuple[str, str], KeyRow] = {}
+        self.log: list[Change] = []
+        self.watchers: list[Callable[[Sequence[Change]], None]] = []
         self.commits = 0
         self.saboteur = Saboteur(0, 0)
 
@@ -133,7 +154,10 @@ class MemoryStore:
         await asyncio.sleep(0)
         self.saboteur.maybe()
         self.commits += 1
+        before = len(self.log)
         results = [self._append(one) for one in batch]
+        for watcher in self.watchers:
+            watcher(self.log[before:])
         self.saboteur.maybe()
         if beside is not None and not any(isinstance(result, Refusal) for result in results):
             beside.durable()
@@ -144,6 +168,9 @@ class MemoryStore:
         stream = self.streams.setdefault(one.stream, [])
         if len(stream) != one.expected_seq:
             return Refusal(one.stream, "conflict", actual_seq=len(stream))
+        for erasure in one.erase:
+            if self.head(run_stream(erasure.run)) != (erasure.seq, erasure.head):
+                return Refusal(run_stream(erasure.run), "conflict")
         for event in one.events:
             at = max(one.at, stream[-1].at if stream else 0)
             stream.append(Recorded(len(stream) + 1, at, one.actor, event))
@@ -151,13 +178,26 @@ class MemoryStore:
         self.heads[one.stream] = head
         for row in one.rows:
             self._write(row)
-        return Appended(one.stream, len(stream), head, self.commits)
+        for erasure in one.erase:
+            self._erase(erasure)
+        self.log.append(Change(len(self.log) + 1, one.stream, one.expected_seq + 1, len(stream)))
+        return Appended(one.stream, len(stream), head, len(self.log))
+
+    def _erase(self, erasure: Erasure) -> None:
+        del self.streams[run_stream(erasure.run)], self.heads[run_stream(erasure.run)]
+        del self.run_rows[erasure.run]
+        self.task_rows = {key: row for key, row in self.task_rows.items() if key[0] != erasure.run}
+        if erasure.key is not None:
+            del self.key_rows[erasure.key]
 
     def _write(self, row: Row) -> None:
         if isinstance(row, RunRow):
             self.run_rows[row.id] = row
         elif isinstance(row, TaskRow):
             self.task_rows[row.run, row.key] = row
+        elif isinstance(row, KeyRow):
+            assert (row.principal, row.key) not in self.key_rows
+            self.key_rows[row.principal, row.key] = row
         else:
             self.flow_rows[row.namespace, row.name] = row
 
@@ -174,7 +214,27 @@ class MemoryStore:
         return self.run_rows.get(run_id)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
-        return sorted(self.run_rows.values(), key=lambda row: row.id, reverse=True)[: query.limit]
+        return listed(self.run_rows.values(), query)
+
+    def count(self, query: RunQuery) -> int:
+        return counted(self.run_rows.values(), query)
+
+    def keyed(self, principal: str, key: str) -> KeyRow | None:
+        return self.key_rows.get((principal, key))
+
+    def feed(self, after: int, limit: int = 1000) -> list[Change]:
+        return self.log[after : after + limit]
+
+    def position(self) -> int:
+        return len(self.log)
+
+    def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
+        self.watchers.append(called)
+
+    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
+        kept = [stream for name, stream in self.streams.items() if name not in without]
+        text = b"".join(ev.encode(record.event) for stream in kept for record in stream).decode()
+        return {digest for digest in digests if digest not in text}
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:
         return [row for (run, _), row in self.task_rows.items() if run == run_id]

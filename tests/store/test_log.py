@@ -17,12 +17,13 @@ from runnotary.core import chain
 from runnotary.core import events as ev
 from runnotary.core.errors import Conflict, Damaged, FileMissing
 from runnotary.core.ids import to_text
+from runnotary.core.permissions import Visible
 from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.core.states import OPEN, State
 from runnotary.ports import Append, Appended, Refusal, RunQuery
 from runnotary.store import sqlite
+from runnotary.store.listing import _walks, order, statement, teach
 from runnotary.store.log import SqliteStore
-from runnotary.store.projections import _filters
 from runnotary.store.sqlite import connect_reader
 from runnotary.store.statements import SQL, schema
 from runnotary.store.verify import verify
@@ -369,13 +370,13 @@ def test_listings_filter_and_page(listed: SqliteStore) -> None:
     every = list(range(40, 0, -1))
     assert numbers(listed, limit=100) == every
     assert numbers(listed, limit=5, offset=3) == every[3:8]
-    assert numbers(listed, limit=5, before=run_id(30)) == [29, 28, 27, 26, 25]
+    assert numbers(listed, limit=5, after=(START, run_id(30))) == [29, 28, 27, 26, 25]
     assert numbers(listed, status=("failed",)) == [40, 39, 38, 37, 36]
     assert numbers(listed, status=("failed", "success"), limit=3, offset=4) == [36, 35, 34]
-    assert numbers(listed, flow="odd", limit=3) == [39, 37, 35]
-    assert numbers(listed, namespace="other") == [40, 39, 38, 37, 36]
-    assert numbers(listed, tag="tenth") == [40, 30, 20, 10]
-    assert numbers(listed, tag="tent") == []
+    assert numbers(listed, flow=("odd",), limit=3) == [39, 37, 35]
+    assert numbers(listed, namespace=("other",)) == [40, 39, 38, 37, 36]
+    assert numbers(listed, tag=("tenth",)) == [40, 30, 20, 10]
+    assert numbers(listed, tag=("tent",)) == []
     assert numbers(listed, label="run 3", limit=100) == [39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 3]
     assert 5 not in numbers(listed, roots_only=True, limit=100)
     assert numbers(listed, limit=0) == []
@@ -391,15 +392,32 @@ def test_a_run_is_found_by_the_beginning_of_its_id(listed: SqliteStore) -> None:
         assert listed.runs(RunQuery(prefix=nonsense)) == []
 
 
-@pytest.mark.parametrize("query", [RunQuery(), RunQuery(status=("failed",)), RunQuery(flow="odd")])
+WALKED = [
+    RunQuery(),
+    RunQuery(descending=False),
+    RunQuery(after=(START, run_id(30))),
+    RunQuery(status=("failed",)),
+    RunQuery(status=("failed", "success"), namespace=("default",)),
+    RunQuery(flow=("odd", "even"), label="x"),
+    RunQuery(status=("failed",), after=(START, run_id(30)), q="x y"),
+    RunQuery(visible=Visible(("a",), ("user:x",))),
+    RunQuery(order_by="flow"),
+    RunQuery(order_by="status", descending=False, after=("failed", run_id(30))),
+]
+
+
+@pytest.mark.parametrize("query", WALKED)
 def test_a_page_is_walked_never_sorted(listed: SqliteStore, query: RunQuery) -> None:
-    clauses, values = _filters(query)
-    status = ["status = ?"] if query.status else []
-    sql = " AND ".join([SQL["runs"], *status, *clauses]) + " " + SQL["newest_runs"]
-    given = [bytes(16), b"\xff" * 16, *query.status, *values, 50]
     with closing(connect_reader(listed.home)) as reader:
-        plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", given)]
-    assert len(plan) == 1 and plan[0].startswith("SEARCH runs USING"), plan
+        teach(reader)
+        for walk in _walks(query):
+            sql, values = statement(SQL["runs"], walk)
+            plan = [
+                row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql} {order(query)} LIMIT 50", values)
+            ]
+            assert "runs" in plan[0] and not any("TEMP B-TREE" in line for line in plan), plan
+            if query.status or query.flow or query.order_by != "created_at":
+                assert "USING INDEX runs_" in plan[0], plan
 
 
 def test_open_runs_are_read_from_their_own_index(listed: SqliteStore) -> None:

@@ -61,7 +61,7 @@ class Session(Protocol):
         """Go on with an interrupted run; nothing happens if it is under way."""
 
     def changes(self, run: str) -> AsyncIterator[None]:
-        """Yield at every commit of the run; ends when the run is over."""
+        """Yield at once, and at every commit of the run; ends when the run is over."""
 
     def drain(self) -> None:
         """Start no new step in this process; what runs lives on."""
@@ -125,7 +125,8 @@ class LocalSession:
 
     async def start(self, request: StartRequest) -> str:
         submission = await taken_in(request, self.home.blobs, self.home.reader)
-        return to_text(await self.home.service.submit(submission, operating_user()))
+        run, _ = await self.home.service.submit(submission, operating_user())
+        return to_text(run)
 
     async def register(self, request: StartRequest) -> Json:
         source = await asyncio.to_thread(find, request, self.home.reader)
@@ -169,6 +170,7 @@ class LocalSession:
         self.home.engine.watch(from_text(run), changed.set)
         ended = self.home.engine.ended(from_text(run))
         ended.add_done_callback(lambda _: changed.set())
+        yield  # whoever looked before we watched looks again
         while not ended.done():
             await changed.wait()
             changed.clear()

@@ -12,8 +12,9 @@ import msgspec
 
 from runnotary.core import events as ev
 from runnotary.core.attempts import Outcome
-from runnotary.core.errors import AlreadyEnded, InvalidInput
+from runnotary.core.errors import AlreadyEnded, Changed, InvalidInput, NotEnded
 from runnotary.core.flow import Retry
+from runnotary.core.fold import HELD_UNSAID
 from runnotary.core.run import Run, Task
 from runnotary.core.states import Reason, State
 
@@ -32,10 +33,27 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Update(msgspec.Struct, frozen=True):
-    """Change words about the run."""
+    """Change words about the run. `if_seq`: only if its stream has that many events."""
 
     by: ev.By
     set: dict[str, Json]
+    if_seq: int | None = None
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """Take a run that is over out of the lists, or, if not `on`, put it back."""
+
+    by: ev.By
+    reason: str = ""
+    on: bool = True
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Protect the run from being purged, or, if not `on`, no longer."""
+
+    by: ev.By
+    reason: str = ""
+    on: bool = True
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -57,14 +75,15 @@ class Reported(msgspec.Struct, frozen=True):
     metrics: dict[str, Json] = {}
 
 
-Stimulus = Cancel | Update | Observed | Reported
+Stimulus = Cancel | Update | Archive | Hold | Observed | Reported
 
 
 def decide(run: Run, stimulus: Stimulus, *, now: int, chance: int) -> tuple[ev.Event, ...]:
     """Return the facts that a stimulus adds to the run; `chance` is a number from 0 to 65,535.
 
     Raises:
-        AlreadyEnded: the run is over and the command cannot apply.
+        AlreadyEnded, NotEnded: the run is over, or is not, and the command cannot apply.
+        Changed: the run has grown since the caller saw it.
         InvalidInput: the command names something that cannot be changed.
     """
     match stimulus:
@@ -72,6 +91,10 @@ def decide(run: Run, stimulus: Stimulus, *, now: int, chance: int) -> tuple[ev.E
             return _cancel(run, stimulus)
         case Update():
             return _update(run, stimulus)
+        case Archive():
+            return _archive(run, stimulus)
+        case Hold():
+            return _hold(run, stimulus)
         case Observed():
             return _observed(run, stimulus, now, chance)
         case Reported():
@@ -89,6 +112,11 @@ def _cancel(run: Run, command: Cancel) -> tuple[ev.Event, ...]:
 
 
 def _update(run: Run, command: Update) -> tuple[ev.Event, ...]:
+    if command.if_seq is not None and command.if_seq != run.seq:
+        raise Changed(
+            f"run {run.text} has {run.seq} events, not {command.if_seq}",
+            hint="look again, then repeat the change",
+        )
     unknown = sorted(set(command.set) - set(CHANGEABLE))
     if unknown:
         raise InvalidInput(f"{', '.join(unknown)} cannot be changed; {', '.join(CHANGEABLE)} can")
@@ -97,6 +125,22 @@ def _update(run: Run, command: Update) -> tuple[ev.Event, ...]:
     if not changed:
         return ()
     return (ev.RunUpdated(command.by, {name: was[name] for name in changed}, changed),)
+
+
+def _archive(run: Run, command: Archive) -> tuple[ev.Event, ...]:
+    if run.finished is None:
+        raise NotEnded(f"run {run.text} goes on: {run.state}", hint="cancel it, or wait for its end")
+    if (run.archived_at is not None) is command.on:
+        return ()
+    return (
+        ev.RunAnnotated(ev.ARCHIVED if command.on else ev.UNARCHIVED, by=command.by, reason=command.reason),
+    )
+
+
+def _hold(run: Run, command: Hold) -> tuple[ev.Event, ...]:
+    if bool(run.held) is command.on and (not command.on or run.held == (command.reason or HELD_UNSAID)):
+        return ()
+    return (ev.RunHeld(command.by, command.reason, released=not command.on),)
 
 
 def _plain(value: Json) -> Json:

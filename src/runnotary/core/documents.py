@@ -15,8 +15,9 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import Recorded
 from runnotary.core.flow import Flow
+from runnotary.core.hashing import digest_bytes
 from runnotary.core.ids import attempt_id, from_text, task_id, to_text
-from runnotary.core.rows import Row, RunRow, TaskRow
+from runnotary.core.rows import KeyRow, Row, RunRow, TaskRow
 from runnotary.core.run import Run, Task, split_key
 from runnotary.core.states import State
 from runnotary.core.times import maybe
@@ -64,7 +65,17 @@ def run_row(run: Run) -> RunRow:
         error=_json(finished.error) if finished and finished.error else "",
         counts=_json({state.value: count for state, count in run.counts.items() if count}),
         seq=run.seq,
+        archived_at=run.archived_at,
+        held=run.held,
     )
+
+
+def key_rows(run: Run) -> tuple[KeyRow, ...]:
+    """Return the row of `keys`, if the client gave the run a key of its own. It never changes."""
+    created = run.created
+    if created is None or not created.key:
+        return ()
+    return (KeyRow(created.by.principal, created.key, run.id, digest_bytes(created.key_body)),)
 
 
 def _progress(run: Run) -> Json:
@@ -158,6 +169,8 @@ def run_document(row: RunRow, created: ev.RunCreated, finished: ev.RunFinished |
         "started_at": maybe(row.started_at),
         "ended_at": maybe(row.ended_at),
         "cancel_requested_at": maybe(row.cancel_requested_at),
+        "archived_at": maybe(row.archived_at),
+        "held": row.held or None,
         "log": {"events": row.seq, "head": head},
     }
 

@@ -23,6 +23,8 @@ Json = Any
 BODY_MAX: Final = 64 * 1024
 VALUE_MAX: Final = 16 * 1024
 KEYS_MAX: Final = 1000
+ARCHIVED: Final = "archived"
+UNARCHIVED: Final = "unarchived"
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -96,7 +98,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 class RunCreated(Event, frozen=True):
     """A run was accepted: what will be executed, on what, for whom.
 
-    `key` is the client's own name for the request (`Idempotency-Key`), `key_body` the digest of what it asked.
+    `key` is the client's own name for the request (`Idempotency-Key`), `key_body` the digest of the request.
     """
 
     definition: str
@@ -171,7 +173,7 @@ class RunFinished(Event, frozen=True):
 class RunAnnotated(Event, frozen=True):
     """Something learned after the end: a late report, an export, a signature. Changes no outcome.
 
-    `archived` and `unarchived` are kinds: the run leaves the lists, or comes back.
+    Of kind `ARCHIVED` the run leaves the lists; of kind `UNARCHIVED` it comes back.
     """
 
     kind: str

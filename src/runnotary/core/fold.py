@@ -22,6 +22,9 @@ from runnotary.core.states import TERMINAL, Reason, State, moved
 WINDOW: Final = 1024
 """Tasks of one `for_each` step that stand in the frontier at once when it sets no limit itself."""
 
+HELD_UNSAID: Final = "no reason given"
+"""What stands for the reason of a hold for which none was said."""
+
 
 def replay(run_id: bytes, recorded: Iterable[Recorded], flow_of: Callable[[str], Flow]) -> Run:
     """Fold a run's whole stream; the first event says by which definition.
@@ -100,6 +103,17 @@ def _finished(run: Run, event: ev.RunFinished, at: int) -> None:
     run.queued.clear()
     run.dues.clear()
     run.overdue.clear()
+
+
+def _held(run: Run, event: ev.RunHeld, at: int) -> None:
+    run.held = "" if event.released else event.reason or HELD_UNSAID
+
+
+def _annotated(run: Run, event: ev.RunAnnotated, at: int) -> None:
+    if event.kind == ev.ARCHIVED:
+        run.archived_at = at
+    elif event.kind == ev.UNARCHIVED:
+        run.archived_at = None
 
 
 def _noted(run: Run, event: ev.Event, at: int) -> None:
@@ -307,10 +321,10 @@ def _push(run: Run, name: str, at: int) -> None:
 _FOLD: Final[dict[type[ev.Event], Callable[[Run, Any, int], None]]] = {
     ev.RunCreated: _created,
     ev.RunUpdated: _updated,
-    ev.RunHeld: _noted,
+    ev.RunHeld: _held,
     ev.RunCancelRequested: _cancel_requested,
     ev.RunFinished: _finished,
-    ev.RunAnnotated: _noted,
+    ev.RunAnnotated: _annotated,
     ev.TaskExpanded: _expanded,
     ev.TaskStarted: _started,
     ev.TaskBound: _noted,

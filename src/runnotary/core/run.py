@@ -124,6 +124,8 @@ class Run:
         self.started_at: int | None = None
         self.finished: ev.RunFinished | None = None
         self.ended_at: int | None = None
+        self.archived_at: int | None = None
+        self.held = ""
         self.cancel: ev.RunCancelRequested | None = None
         self.cancel_at: int | None = None
         self.label = ""

@@ -18,6 +18,7 @@ from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.decide import Observed, Reported, Stimulus
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Stop, attempt_of
+from runnotary.core.rows import TaskRow
 from runnotary.core.scope import NeedsLoad
 from runnotary.core.states import State
 from runnotary.engine.leases import Lease, Leases
@@ -161,6 +162,15 @@ class Attempts:
                     attempt = attempt_id(run.id, task.key, number)
                     if attempt in left:
                         self._await(self._executor.release(attempt, keep=False))
+
+    def purge(self, run_id: bytes, tasks: Iterable[TaskRow]) -> None:
+        """Let go of the folders that were kept for `run shell`: the run is no more."""
+        left = set(self._executor.leftovers())
+        for task in tasks if left else ():
+            for number in range(1, task.attempts + 1):
+                attempt = attempt_id(run_id, task.key, number)
+                if attempt in left:
+                    self._await(self._executor.release(attempt, keep=False))
 
     def lease(self, live: Live, key: str) -> None:
         """Let the open attempt of a task hold a slot."""

@@ -7,18 +7,19 @@ and repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from runnotary.core.chain import ledger_stream
-from runnotary.core.errors import Conflict
-from runnotary.core.events import Event
+from runnotary.core.errors import Changed, Conflict
+from runnotary.core.events import Event, StreamErased
 from runnotary.core.rows import Row
 from runnotary.engine.parts import Parts
-from runnotary.ports import Append, Refusal
+from runnotary.ports import Append, Erasure, Refusal
 
 TRIES: Final = 5
 Said = Callable[[int], tuple[Event, tuple[Row, ...]] | None]
+Made = Callable[[bytes, int, int], Append | None]
 
 
 class LedgerWriter:
@@ -36,19 +37,42 @@ class LedgerWriter:
         Raises:
             Conflict: another writer got in again and again, or the store refuses the fact.
         """
+
+        def made(stream: bytes, seq: int, now: int) -> Append | None:
+            said = say(now)
+            return Append(stream, seq, said[:1], now, actor, said[1]) if said else None
+
+        await self._append(namespace, made)
+
+    async def bury(
+        self, namespace: str, actor: bytes, erased: Sequence[tuple[StreamErased, Erasure]]
+    ) -> None:
+        """Write the tombstones of runs, and take the runs away in the same commit: all of them or none.
+
+        Raises:
+            Changed: one of the runs is not any more as its tombstone says.
+            Conflict: as in `append`.
+        """
+        tombstones = tuple(event for event, _ in erased)
+        gone = tuple(erasure for _, erasure in erased)
+        await self._append(
+            namespace, lambda stream, seq, now: Append(stream, seq, tombstones, now, actor, (), gone)
+        )
+
+    async def _append(self, namespace: str, make: Made) -> None:
         stream, store = ledger_stream(namespace), self._parts.store
         async with self._turn:
             for _ in range(TRIES):
                 seq, _head = store.head(stream)
                 last = max((record.at for record in store.read(stream, seq - 1)), default=0)
-                now = max(self._parts.clock.now(), last)
-                said = say(now)
-                if said is None:
+                append = make(stream, seq, max(self._parts.clock.now(), last))
+                if append is None:
                     return
-                event, rows = said
-                (result,) = await store.append([Append(stream, seq, (event,), now, actor, rows)])
+                (result,) = await store.append([append])
                 if not isinstance(result, Refusal):
                     return
                 if result.code != "conflict":
                     raise Conflict(f"the ledger of {namespace} refuses the fact: {result.message}")
+                if result.stream != stream:
+                    raise Changed("a run changed while it was about to be purged")
         raise Conflict(f"the ledger of {namespace} keeps changing; try again")

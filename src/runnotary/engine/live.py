@@ -12,9 +12,13 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
 from runnotary.core.decide import Stimulus
-from runnotary.core.errors import Conflict
+from runnotary.core.errors import Conflict, RunnotaryError
 from runnotary.core.run import Run
 from runnotary.ports import Append
+
+
+class Gone(Conflict):
+    """The engine let go of a run before a command to it was written; it may be given again."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -51,7 +55,7 @@ def by_actor(stream: bytes, events: list[tuple[bytes, ev.Event]], expected: int,
     return batch
 
 
-def answer(waiting: Iterable[asyncio.Future[None]], error: Conflict | None) -> None:
+def answer(waiting: Iterable[asyncio.Future[None]], error: RunnotaryError | None) -> None:
     """Tell everybody who still waits that it went well, or what went wrong."""
     for future in waiting:
         if not future.done():

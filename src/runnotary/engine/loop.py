@@ -22,16 +22,17 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import ENGINE_ACTOR, run_stream
 from runnotary.core.decide import Stimulus, decide
-from runnotary.core.documents import rows
+from runnotary.core.documents import key_rows, rows
 from runnotary.core.errors import Conflict, RunnotaryError
 from runnotary.core.fold import fold, replay
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Room, Start, Stop, Turn, advance
+from runnotary.core.rows import TaskRow
 from runnotary.core.run import Run
 from runnotary.engine.attempts import Attempts
-from runnotary.engine.leases import Leases
+from runnotary.engine.leases import Leases, Load
 from runnotary.engine.ledger import LedgerWriter
-from runnotary.engine.live import Command, Live, answer, by_actor
+from runnotary.engine.live import Command, Gone, Live, answer, by_actor
 from runnotary.engine.parts import Parts
 from runnotary.engine.timers import Timers
 from runnotary.ports import (
@@ -107,11 +108,11 @@ class Engine:
 
         Raises:
             RunnotaryError: the run's state refuses it.
-            Conflict: this engine does not hold the run.
+            Gone: this engine does not hold the run, or not any more.
         """
         live = self._live.get(run_id)
         if live is None:
-            raise Conflict("no engine holds this run now")
+            raise Gone("no engine holds this run now")
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live.inbox.append(Command(stimulus, actor, answer))
         self._poke(live)
@@ -121,6 +122,12 @@ class Engine:
     def busy(self) -> bool:
         """Tell whether a turn or an action is under way (a simulator moves time only when none is)."""
         return bool(self._tasks)
+
+    @property
+    def load(self) -> Load:
+        """How much is under way; takes as long as there are open runs."""
+        queued = sum(len(live.run.queued) for live in self._live.values())
+        return Load(len(self._live), queued, self._leases.used, self._leases.slots)
 
     def holds(self, run_id: bytes) -> bool:
         """Tell whether the run is open here."""
@@ -140,6 +147,10 @@ class Engine:
         """Call `called` after each commit of the run, until it is over."""
         if run_id in self._live:
             self._live[run_id].watchers.append(called)
+
+    def clear(self, run_id: bytes, tasks: Iterable[TaskRow]) -> None:
+        """Let go of whatever is still kept for the attempts of a run that was purged."""
+        self._attempts.purge(run_id, tasks)
 
     def drain(self) -> None:
         """Start nothing new from now on; attempts that run live on under the keeper."""
@@ -179,13 +190,13 @@ class Engine:
         """Turn until nothing is left to do; what arrives meanwhile is drained by the next turn."""
         answers: list[asyncio.Future[None]] = []
         try:
-            while live.again and live.run.id in self._live:
+            while live.again and self._live.get(live.run.id) is live:
                 live.again = False
                 now = max(self._clock.now(), live.run.at)
                 stimuli, live.inbox = live.inbox, deque()
                 answers = [entry.answer for entry in stimuli if isinstance(entry, Command)]
                 committed = await self._turn(live, self._decided(live, stimuli, now), now)
-                answer(answers, None if committed else Conflict("the run changed meanwhile; look again"))
+                answer(answers, None if committed else Gone("the run changed meanwhile; look again"))
         except Exception as defect:
             log.exception("run %s cannot go on", live.run.text)
             stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
@@ -197,10 +208,14 @@ class Engine:
 
     def _after_turn(self, live: Live) -> None:
         live.driving = False
-        if live.run.finished is not None:
-            self._forget(live)
-        elif live.again:
+        held = self._live.get(live.run.id) is live
+        if held and live.again:  # also of a run that is over: somebody may wait for an answer
             self._poke(live)
+            return
+        stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
+        answer(stranded, Gone("no engine holds this run now"))
+        if held and live.run.finished is not None:
+            self._forget(live)
 
     def _decided(
         self, live: Live, stimuli: Iterable[Stimulus | Command], now: int
@@ -216,7 +231,7 @@ class Engine:
             except RunnotaryError as refusal:
                 if command is None:
                     raise
-                command.answer.set_exception(refusal)
+                answer([command.answer], refusal)
                 continue
             for fact in facts:
                 fold(live.run, fact, now)
@@ -280,7 +295,8 @@ class Engine:
         expected = live.run.seq - len(events)
         touched, live.run.touched = live.run.touched, set()
         batch = by_actor(live.stream, events, expected, now)
-        batch[-1] = msgspec.structs.replace(batch[-1], rows=rows(live.run, touched))
+        keyed = () if expected else key_rows(live.run)
+        batch[-1] = msgspec.structs.replace(batch[-1], rows=(*rows(live.run, touched), *keyed))
         starts = self._attempts.starts(live, ready.values()) if ready else None
         results = await self._store.append(batch, starts)
         refusal = next((result for result in results if isinstance(result, Refusal)), None)

@@ -1,4 +1,4 @@
-"""The commands that every front door uses: register, submit, cancel, adopt.
+"""The commands that every front door uses: register, submit, cancel, adopt, update; retention beside it.
 
 A door brings words; this file checks them, writes the facts and answers with ids. Questions (list, show)
 go to the store's read side and need no engine.
@@ -15,45 +15,38 @@ from runnotary import __version__
 from runnotary.core import events as ev
 from runnotary.core import ledger
 from runnotary.core.chain import actor_id
-from runnotary.core.decide import Cancel
+from runnotary.core.decide import Cancel, Update
 from runnotary.core.definition import Words
-from runnotary.core.errors import AlreadyEnded, InvalidInput, RunNotFound
+from runnotary.core.errors import AlreadyEnded, BlobNotFound, KeyReused, RunNotFound
+from runnotary.core.evidence import blobs_in_value
 from runnotary.core.flow import Flow
-from runnotary.core.hashing import canonical, digest
+from runnotary.core.hashing import canonical, digest, digest_text
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.inputs import complete
-from runnotary.core.permissions import Action, Caller, People, require
+from runnotary.core.permissions import Action, Caller, People, granted, require
 from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
+from runnotary.engine.delivery import Delivery
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
+from runnotary.engine.retention import Retention, Sweep
+from runnotary.engine.submission import (
+    Submission,
+    Turns,
+    Wishes,
+    body_of,
+    check_changes,
+    check_key,
+    check_words,
+    checked,
+)
+from runnotary.ports import RunQuery
+
+__all__ = ["Service", "Submission", "Wishes"]
 
 Json = Any
 decode = msgspec.json.decode
-
-
-class Wishes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What somebody may say about a run beside what it is of; the same words at every door."""
-
-    namespace: str = "default"
-    label: str = ""
-    tags: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
-    monitors: tuple[str, ...] = ()
-    managers: tuple[str, ...] = ()
-    max_concurrency: int = 0
-    on_failure: Literal["continue", "stop"] | None = None
-
-
-class Submission(Wishes, frozen=True, kw_only=True):
-    """A request for one run of a definition whose blobs are already kept."""
-
-    definition: str
-    words: Words = Words()
-    inputs: dict[str, Json] = {}
-    trigger: ev.Trigger = ev.Trigger()
-    source: dict[str, Json] = {}
 
 
 class Service:
@@ -77,6 +70,11 @@ class Service:
         self._caller_of: Final = caller_of
         self._ledger: Final = LedgerWriter(parts)
         self._salt: Final = parts.store.home_salt()
+        self._delivery: Final = Delivery(engine, parts)
+        self._keys: Final = Turns()
+        self._retention: Final = Retention(
+            engine, parts, self._delivery, actor_of=self._actor, permit=self._permitted, may=self._may
+        )
 
     async def register(self, definition: str, words: Words, by: ev.By, namespace: str = "default") -> str:
         """Let a name mean a definition from now on; nothing is written if it already does.
@@ -113,16 +111,52 @@ class Service:
         await self._ledger.append(namespace, self._actor(by), changed)
         return flow_id
 
-    async def submit(self, submission: Submission, by: ev.By) -> bytes:
-        """Accept a run; on return it is durable and under way.
+    async def submit(
+        self, submission: Submission, by: ev.By, *, key: str = "", body: str = ""
+    ) -> tuple[bytes, bool]:
+        """Accept a run; on return it is durable and under way. Returns its id, and whether it was a replay.
+
+        A principal's `key` begins one run, however often and from wherever it is sent. `body` is the digest
+        of what was asked for; a door that looks names up before it submits passes that of the request, since
+        a name may mean something else by the second time.
 
         Raises:
+            KeyReused: the key stands for a run that was asked for with another body.
             InvalidRunInput: inputs do not fit; no run was created.
-            InvalidInput: a label, tag or name is too long.
+            InvalidInput: a label, tag, name or key is too long.
+            BlobNotFound: the definition, or an input, was purged meanwhile.
             PermissionDenied: the caller may not start runs here.
         """
+        if not key:
+            return await self._accept(submission, by), False
+        check_key(key)
+        body = body or body_of(submission)
+        async with self._keys.turn((by.principal, key)):
+            known = self.replayed(by, key, body)
+            if known is not None:
+                return known, True
+            return await self._accept(submission, by, key, body), False
+
+    def replayed(self, by: ev.By, key: str, body: str) -> bytes | None:
+        """Return the run that this principal's key already stands for, if any.
+
+        Raises:
+            KeyReused: it was asked for with another body.
+        """
+        row = self._store.keyed(by.principal, key) if key else None
+        if row is None:
+            return None
+        if digest_text(row.body) != body:
+            raise KeyReused(
+                f"the idempotency key {key} already stands for run {to_text(row.run)}, asked for otherwise",
+                hint="take a new key for a new request",
+            )
+        return row.run
+
+    async def _accept(self, submission: Submission, by: ev.By, key: str = "", body: str = "") -> bytes:
         check_words(submission)
         require(self._caller_of(by), Action.START, People(submission.namespace))
+        self._want(submission)
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
         words = submission.words
@@ -152,6 +186,8 @@ class Service:
             max_concurrency=submission.max_concurrency,
             on_failure=submission.on_failure,
             source=submission.source,
+            key=key,
+            key_body=body,
         )
         run_id = self._new_id()
         await self._engine.create(run_id, created, self._actor(by))
@@ -175,6 +211,59 @@ class Service:
         if self._engine.holds(run_id):
             await self._engine.command(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
 
+    async def update(self, run_id: bytes, by: ev.By, set: dict[str, Json], if_seq: int | None = None) -> None:
+        """Change label, tags, labels, monitors or managers, also of a run that is over; durable on return.
+
+        `if_seq`: only if the run still has that many events.
+
+        Raises:
+            RunNotFound, PermissionDenied: the caller may not.
+            InvalidInput: a name that cannot be changed, or a value that is not of its kind.
+            Changed: the run has grown since.
+        """
+        self._permitted(run_id, by, Action.UPDATE)
+        check_changes(set)
+        await self._delivery.deliver(run_id, Update(by, set, if_seq), self._actor(by))
+
+    async def archive(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
+        """Take a run that is over out of the lists; see `Retention.archive`."""
+        await self._retention.archive(run_id, by, checked(reason), on=True)
+
+    async def unarchive(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
+        """Put an archived run back into the lists; see `Retention.archive`."""
+        await self._retention.archive(run_id, by, checked(reason), on=False)
+
+    async def hold(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
+        """Protect a run from being purged; see `Retention.hold`."""
+        await self._retention.hold(run_id, by, checked(reason), on=True)
+
+    async def release_hold(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
+        """Let a run be purged again; see `Retention.hold`."""
+        await self._retention.hold(run_id, by, checked(reason), on=False)
+
+    async def purge(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
+        """Take a run out of the record and leave its tombstone; see `Retention.purge`."""
+        await self._retention.purge(run_id, by, checked(reason))
+
+    async def sweep(
+        self,
+        query: RunQuery,
+        by: ev.By,
+        *,
+        action: Sweep,
+        older_than: int = 0,
+        reason: str = "",
+        dry_run: bool = False,
+    ) -> list[bytes]:
+        """Archive or purge every run that the filters leave and that ended `older_than` µs ago or earlier.
+
+        Order, page and place of the query do not count; archived runs are purged too. Returns the ids of
+        those that went or, if `dry_run`, would go; see `Retention.sweep`.
+        """
+        return await self._retention.sweep(
+            query, by, action=action, older_than=older_than, reason=checked(reason), dry_run=dry_run
+        )
+
     async def adopt(self, run_id: bytes, by: ev.By, *, renew: bool = False) -> None:
         """Go on with an interrupted run.
 
@@ -193,10 +282,19 @@ class Service:
         row = self._store.run(run_id)
         if row is None:
             raise RunNotFound(f"no run {to_text(run_id)} in this home")
-        monitors, managers = decode(row.monitors), decode(row.managers)
-        people = People(row.namespace, row.owner, tuple(monitors), tuple(managers))
-        require(self._caller_of(by), action, people, run=to_text(run_id))
+        require(self._caller_of(by), action, _people(row), run=to_text(run_id))
         return row
+
+    def _may(self, row: RunRow, by: ev.By, action: Action) -> bool:
+        return action in granted(self._caller_of(by), _people(row))
+
+    def _want(self, submission: Submission) -> None:
+        """Keep what the run will name from being discarded meanwhile, and see that it was not already."""
+        inputs = [named.digest for named in blobs_in_value(submission.inputs)]
+        for blob in (submission.definition, *inputs):
+            self._blobs.want(blob)
+            if blob in self._retention.discarded and not self._blobs.has(blob):
+                raise BlobNotFound(f"{blob} was purged", hint="put it again")
 
     def _packed(self, value: dict[str, Json]) -> tuple[dict[str, Json], ev.Large | None]:
         data = canonical(value)
@@ -212,23 +310,5 @@ class Service:
         return uuid7(self._clock.now(), self._chance.token(10))
 
 
-WORD_MAX: Final = 256
-WORDS_MAX: Final = 64
-
-
-def check_words(submission: Submission) -> None:
-    """Check what people say about a run, so that its first event stays small.
-
-    Raises:
-        InvalidInput: a text over 256 letters, a control character in one, or more than 64 of a kind.
-    """
-    texts = {"label": (submission.label,), "namespace": (submission.namespace,), "tag": submission.tags}
-    people = {"monitor": submission.monitors, "manager": submission.managers}
-    labels = {"label name": tuple(submission.labels), "label value": tuple(submission.labels.values())}
-    for what, held in (texts | people | labels).items():
-        if len(held) > WORDS_MAX:
-            raise InvalidInput(f"{len(held)} {what}s; at most {WORDS_MAX}")
-        for text in held:
-            if len(text) > WORD_MAX or not text.isprintable():
-                shown = text[:40] + ("…" if len(text) > 40 else "")
-                raise InvalidInput(f"{what} {shown!r}: at most {WORD_MAX} printable letters")
+def _people(row: RunRow) -> People:
+    return People(row.namespace, row.owner, tuple(decode(row.monitors)), tuple(decode(row.managers)))

@@ -18,7 +18,7 @@ import itertools
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,9 @@ from runnotary.core.errors import BlobNotFound, Conflict, Damaged, FileMissing
 from runnotary.core.hashing import digest, digest_bytes, digest_text
 from runnotary.ports import Meter
 from runnotary.store import files
+from runnotary.store.recent import Recent
+from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.statements import SQL
-from runnotary.store.writer import SmallBlobs
 
 SMALL: Final = 16 * 1024
 """From this size on bytes are kept as a file, which costs two syncs: ten times its share of a commit."""
@@ -40,8 +41,16 @@ class LocalBlobs:
     """The port `Blobs` on the local disk. `arriving` is None where nothing may be written."""
 
     def __init__(
-        self, home: Path, reader: Callable[[], sqlite3.Connection], arriving: SmallBlobs | None
+        self,
+        home: Path,
+        reader: Callable[[], sqlite3.Connection],
+        arriving: SmallBlobs | None,
+        *,
+        now: Callable[[], int] = lambda: 0,
+        flush: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        self._recent: Final = Recent(now)
+        self._flush: Final = flush
         self._folder = home / "blobs"
         self._reader = reader
         self._arriving = arriving
@@ -68,8 +77,11 @@ class LocalBlobs:
         """Keep bytes. Small ones become durable with the next append, large ones at once."""
         text = digest(data)
         if len(data) < SMALL:
-            self._writable().add(digest_bytes(text), bytes(data))
-        elif not self.path(text).exists():
+            arriving = self._writable()
+            with self._recent.guard:
+                self._recent.note(text)
+                arriving.add(digest_bytes(text), bytes(data))
+        elif not self._kept(text):
             with files.arriving(self._new()) as file:
                 files.write_all(file.handle, data)
                 self._keep(file, text)
@@ -86,8 +98,10 @@ class LocalBlobs:
         source = _open_regular(path)
         try:
             expected = os.fstat(source).st_size
-            if known and self.has(known) and self.size(known) == expected:
-                return known, expected
+            if known:
+                self.want(known)
+                if self.has(known) and self.size(known) == expected:
+                    return known, expected
             if expected < SMALL:
                 data = os.read(source, SMALL)
                 if len(data) < SMALL:
@@ -101,9 +115,15 @@ class LocalBlobs:
         with files.arriving(self._new()) as file:
             raw, size = files.take_in(source, file.handle)
             text = digest_text(raw)
-            if not self.path(text).exists():
+            if not self._kept(text):
                 self._keep(file, text)
         return text, size
+
+    def _kept(self, text: str) -> bool:
+        """Note that somebody brings these bytes, and tell whether they are a file already."""
+        with self._recent.guard:
+            self._recent.note(text)
+            return self.path(text).exists()
 
     def _keep(self, file: files.Arriving, text: str) -> None:
         target = self.path(text)
@@ -125,6 +145,31 @@ class LocalBlobs:
         if self._arriving is None:
             raise Conflict("this home is open for reading only")
         return self._arriving
+
+    # --- away ------------------------------------------------------------------------------------
+
+    def want(self, text: str) -> None:
+        """Say that something is about to name these bytes: who discards blobs now leaves them."""
+        with self._recent.guard:
+            self._recent.note(text)
+
+    async def discard(self, digests: Sequence[str], *, since: int) -> list[str]:
+        """Let go of blobs that nothing names any more; return those that went.
+
+        From the first one on that somebody put or wanted after `since` (µs), all stay.
+        """
+        arriving, gone = self._writable(), []
+        for text in digests:
+            with self._recent.guard:
+                if self._recent.after(text, since):
+                    break
+                arriving.drop(digest_bytes(text))
+                self._checked.pop(text, None)
+                self.path(text).unlink(missing_ok=True)
+            gone.append(text)
+        if gone and self._flush is not None:
+            await self._flush()
+        return gone
 
     # --- out -------------------------------------------------------------------------------------
 

@@ -112,22 +112,25 @@ def filters(query: RunQuery) -> Iterator[Clause]:
         yield Clause("archived_at IS NULL")
     if query.asset:
         yield NOTHING
+    yield from _ids(query)
     for column in _ANY_OF:
         yield from _one_of(column, getattr(query, column))
     for name, sql in _RANGES.items():
         if getattr(query, name) is not None:
             yield Clause(sql, (getattr(query, name),))
+    if query.visible is not None:
+        yield from _visible(query.visible)
+    yield from _texts(query)
+
+
+def _texts(query: RunQuery) -> Iterator[Clause]:
+    """Yield the conditions that look into texts: dear, and so the last."""
     if query.tag:
         yield Clause(_holds_one_of("tags"), (_json(query.tag),))
     if query.label:
         yield Clause("says(?, label)", (query.label.casefold(),))
     for word in query.q.split():
         yield Clause("tells(?, id, label, flow, tags, error)", (word,))
-    if query.roots_only:
-        yield Clause("parent IS NULL")
-    yield from _ids(query)
-    if query.visible is not None:
-        yield from _visible(query.visible)
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> Iterator[Clause]:
@@ -156,6 +159,8 @@ def _visible(visible: Visible) -> Iterator[Clause]:
 
 def _ids(query: RunQuery) -> Iterator[Clause]:
     """Yield the conditions on ids: parent, prefix, and the place after which the page begins."""
+    if query.roots_only:
+        yield Clause("parent IS NULL")
     if query.parent:
         parent = _id(query.parent, "")
         yield NOTHING if parent is None else Clause("parent = ?", (parent,))

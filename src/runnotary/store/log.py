@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +33,11 @@ from runnotary.store.ballast import Ballast
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.listing import count_runs, list_runs, teach
 from runnotary.store.room import Room
+from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
 from runnotary.store.statements import SQL
-from runnotary.store.writer import SmallBlobs, Writer
+from runnotary.store.unused import unused
+from runnotary.store.writer import Watcher, Writer
 
 _PIECE: Final = 512
 _SALT_SIZE: Final = 32
@@ -45,12 +47,19 @@ HOME_LEDGER: Final = chain.ledger_stream("default")
 class SqliteStore:
     """One home: its log, its read tables, and in `blobs` its bytes."""
 
-    def __init__(self, home: Path, writer: Writer | None, arriving: SmallBlobs | None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        writer: Writer | None,
+        arriving: SmallBlobs | None,
+        now: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.home: Final = home
         self._writer = writer
         self._here = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self.blobs: Final = LocalBlobs(home, self._reader, arriving)
+        flush = (lambda: writer.ask([])) if writer is not None else None
+        self.blobs: Final = LocalBlobs(home, self._reader, arriving, now=now, flush=flush)
 
     @classmethod
     def open(
@@ -72,7 +81,7 @@ class SqliteStore:
                 raise
         arriving = SmallBlobs()
         writer = Writer(connection, chance, arriving, ballast=Ballast(home), room=Room(home))
-        store = cls(home, writer, arriving)
+        store = cls(home, writer, arriving, clock.now)
         store.blobs.prepare()
         writer.start()
         return store
@@ -169,6 +178,20 @@ class SqliteStore:
         """Return the last position of the log."""
         pos: int = self._reader().execute(SQL["last_pos"]).fetchone()[0]
         return pos
+
+    def watch(self, called: Watcher) -> None:
+        """Call `called` after each commit from now on, in the loop that is running now.
+
+        Raises:
+            Conflict: the home is open for reading only; others commit, if anybody does.
+        """
+        if self._writer is None:
+            raise Conflict("this home is open for reading only")
+        self._writer.watch(called)
+
+    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
+        """Return which of these blobs nothing in the record names, the streams `without` left aside."""
+        return unused(self._reader(), self.blobs, digests, without)
 
     # --- the read tables ---------------------------------------------------------------------------
 

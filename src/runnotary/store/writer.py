@@ -10,6 +10,8 @@ Rules of this file:
 4. Sealing needs the head before it, so it happens here; the bytes are made once and never again.
 5. What is remembered between commits (heads, the last position) is only ever a copy of what is committed,
    and is dropped whenever something unexpected happens.
+6. A run is erased together with its tombstone, if its stream still ends where the tombstone says; nothing is
+   ever appended to it again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import perf_counter
@@ -27,16 +29,17 @@ import msgspec
 
 from runnotary.core import chain
 from runnotary.core.events import BODY_MAX
-from runnotary.ports import Append, Appended, Beside, Chance, Meter, Refusal
+from runnotary.ports import Append, Appended, Beside, Chance, Change, Erasure, Meter, Refusal
 from runnotary.store.ballast import Ballast, is_full
 from runnotary.store.projections import Drafts
 from runnotary.store.room import Room
+from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import checkpoint
 from runnotary.store.statements import SQL
 
 Result = Appended | Refusal
+Watcher = Callable[[Sequence[Change]], None]
 _HEADS_MAX: Final = 16_384
-_WRITTEN_MAX: Final = 4_096
 _APPENDS_MAX: Final = 4_096
 _IDLE_S: Final = 1.0
 
@@ -61,58 +64,17 @@ class Asked(msgspec.Struct, frozen=True):
     beside: Beside | None = None
 
 
-class SmallBlobs:
-    """Bytes on their way into the next commit, readable meanwhile.
-
-    No lock: the dicts are only looked up by key, and the queue says in which order keys arrived. What was
-    written lately is not written again: every attempt brings the same evidence of where it ran.
-    """
-
-    __slots__ = ("_order", "_written", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: dict[bytes, bytes] = {}
-        self._order: SimpleQueue[bytes] = SimpleQueue()
-        self._written: dict[bytes, None] = {}
-
-    def add(self, digest: bytes, data: bytes) -> None:
-        if digest not in self.waiting and digest not in self._written:
-            self.waiting[digest] = data
-            self._order.put(digest)
-
-    def take(self) -> list[tuple[bytes, bytes]]:
-        taken: dict[bytes, bytes] = {}
-        while True:
-            try:
-                digest = self._order.get_nowait()
-            except Empty:
-                return list(taken.items())
-            data = self.waiting.get(digest)
-            if data is not None:
-                taken[digest] = data
-
-    def give_back(self, taken: list[tuple[bytes, bytes]]) -> None:
-        for digest, _ in taken:
-            self._order.put(digest)
-
-    def settled(self, taken: list[tuple[bytes, bytes]]) -> None:
-        for digest, _ in taken:
-            self._written[digest] = None
-            self.waiting.pop(digest, None)
-        while len(self._written) > _WRITTEN_MAX:
-            del self._written[next(iter(self._written))]
-
-
 class _Commit:
     """What one commit will hold."""
 
-    __slots__ = ("events", "heads", "log", "rows", "spans")
+    __slots__ = ("erased", "events", "heads", "log", "rows", "spans")
 
     def __init__(self) -> None:
         self.events: list[tuple[bytes, int, bytes, bytes]] = []
         self.heads: dict[bytes, Head] = {}
         self.spans: dict[bytes, tuple[int, int]] = {}
         self.rows = Drafts()
+        self.erased: dict[bytes, Erasure] = {}
         self.log: list[tuple[int, bytes, int, int, bytes]] = []
 
     def close_log(self) -> None:
@@ -144,6 +106,7 @@ class Writer:
         self._pos: int | None = None
         self._asked: list[Asked] = []
         self._closed = False
+        self._watchers: list[tuple[asyncio.AbstractEventLoop, Watcher]] = []
         self._thread = threading.Thread(target=self._run, name="runnotary-writer", daemon=True)
 
     def start(self) -> None:
@@ -159,6 +122,10 @@ class Writer:
         else:
             self._queue.put(Asked(batch, loop, future, beside))
         return future
+
+    def watch(self, called: Watcher) -> None:
+        """Call `called` after each commit from now on, in the loop that is running now."""
+        self._watchers.append((asyncio.get_running_loop(), called))
 
     def close(self) -> None:
         """Write what is queued, move the write-ahead log into the database, and end."""
@@ -239,24 +206,30 @@ class Writer:
             results.append(self._seal(append, commit, nonces, used, trusting))
             used += chain.NONCE_SIZE * len(append.events)
         commit.close_log()
-        blobs = self._blobs.take()
-        if commit.events or blobs:
+        leaving, blobs = self._blobs.take_leaving(), self._blobs.take()
+        if commit.events or blobs or leaving:
             started = perf_counter()
             try:
-                self._write(commit, blobs)
+                self._write(commit, blobs, leaving)
             except BaseException:
-                self._blobs.give_back(blobs)
+                self._blobs.give_back(blobs, leaving)
                 raise
             self._blobs.settled(blobs)
             self._remember(commit)
+            self._tell_watchers(commit)
             if self.meter is not None:
                 self.meter.committed(perf_counter() - started, len(commit.events))
                 self.meter.kept(sum(len(data) for _, data in blobs))
         return results
 
-    def _write(self, commit: _Commit, blobs: list[tuple[bytes, bytes]]) -> None:
+    def _write(self, commit: _Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:
         connection = self._connection
+        if commit.erased or leaving:  # what goes is overwritten, not only forgotten
+            connection.execute("PRAGMA secure_delete = ON")
         connection.execute(SQL["begin"])
+        if commit.erased or leaving:
+            self._erase(commit, leaving)
+            connection.execute("PRAGMA secure_delete = OFF")
         if blobs:
             connection.executemany(SQL["put_blob"], blobs)
         connection.executemany(SQL["append_event"], commit.events)
@@ -264,6 +237,22 @@ class Writer:
         commit.rows.write(connection)
         self._tell_meanwhile()
         connection.execute(SQL["commit"])
+
+    def _erase(self, commit: _Commit, leaving: list[bytes]) -> None:
+        connection = self._connection
+        for stream, erasure in commit.erased.items():
+            connection.execute(SQL["erase_events"], (stream,))
+            connection.execute(SQL["erase_run"], (erasure.run,))
+            connection.execute(SQL["erase_tasks"], (erasure.run,))
+            if erasure.key is not None:
+                connection.execute(SQL["erase_key"], erasure.key)
+        connection.executemany(SQL["drop_blob"], [(digest,) for digest in leaving])
+
+    def _tell_watchers(self, commit: _Commit) -> None:
+        changes = [Change(pos, stream, from_seq, seq) for pos, stream, from_seq, seq, _ in commit.log]
+        for loop, called in self._watchers if changes else ():
+            with suppress(RuntimeError):  # the loop is closed: nobody watches any more
+                loop.call_soon_threadsafe(called, changes)
 
     def _tell_meanwhile(self) -> None:
         """Wake those who have something to do while the disk is at work. Earlier they would be in our way:
@@ -279,6 +268,8 @@ class Writer:
         for stream, head in commit.heads.items():
             self._heads.pop(stream, None)
             self._heads[stream] = head
+        for stream in commit.erased:
+            self._heads.pop(stream, None)
         while len(self._heads) > _HEADS_MAX:
             del self._heads[next(iter(self._heads))]
         if commit.log:
@@ -287,6 +278,10 @@ class Writer:
     def _seal(self, append: Append, commit: _Commit, nonces: bytes, used: int, trusting: bool) -> Result:
         stream = append.stream
         head = commit.heads.get(stream) or self._head(append, trusting)
+        if stream in commit.erased:
+            return Refusal(stream, "conflict", "the run was purged")
+        if refusal := self._kept(append, commit):
+            return refusal
         if head.seq != append.expected_seq:
             return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
         if not append.events:
@@ -309,16 +304,29 @@ class Writer:
         commit.events += sealed
         commit.heads[stream] = Head(seq, prev, at)
         commit.rows.add(append.rows, new=from_seq == 1)
+        commit.erased.update((chain.run_stream(erasure.run), erasure) for erasure in append.erase)
         return Appended(stream, seq, prev, pos)
+
+    def _kept(self, append: Append, commit: _Commit) -> Refusal | None:
+        """Refuse a tombstone of a run whose stream does not end any more where it says."""
+        for erasure in append.erase:
+            stream = chain.run_stream(erasure.run)
+            head = commit.heads.get(stream) or self._stored_head(stream)
+            if stream in commit.erased or (head.seq, head.hash) != (erasure.seq, erasure.head):
+                return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
+        return None
 
     def _head(self, append: Append, trusting: bool) -> Head:
         """Return a stream's end. Whoever expects it to be empty is believed at first: the key will tell."""
-        known = self._heads.get(append.stream)
+        if trusting and append.expected_seq == 0 and append.stream not in self._heads:
+            return _EMPTY
+        return self._stored_head(append.stream)
+
+    def _stored_head(self, stream: bytes) -> Head:
+        known = self._heads.get(stream)
         if known is not None:
             return known
-        if trusting and append.expected_seq == 0:
-            return _EMPTY
-        row = self._connection.execute(SQL["head"], (append.stream,)).fetchone()
+        row = self._connection.execute(SQL["head"], (stream,)).fetchone()
         return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at)
 
     def _next_pos(self, drafted: int) -> int:

@@ -120,6 +120,9 @@ SELECT data FROM blobs WHERE digest = ?;
 -- name: blob_size
 SELECT length(data) FROM blobs WHERE digest = ?;
 
+-- name: events_after
+SELECT stream, seq, envelope, body FROM events WHERE (stream, seq) > (?, ?) ORDER BY stream, seq LIMIT ?;
+
 -- === verifying: cursors in the order of the keys, so that they can be walked side by side ================
 
 -- name: all_events

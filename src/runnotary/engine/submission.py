@@ -1,0 +1,127 @@
+"""What may be said about a run: words of a submission or an update, checked; and a client's own key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal
+
+import msgspec
+
+from runnotary.core import events as ev
+from runnotary.core.decide import CHANGEABLE
+from runnotary.core.definition import Words
+from runnotary.core.errors import InvalidInput
+from runnotary.core.hashing import canonical, digest
+
+Json = Any
+WORD_MAX: Final = 256
+WORDS_MAX: Final = 64
+REASON_MAX: Final = 1000
+
+
+class Wishes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What somebody may say about a run beside what it is of; the same words at every door."""
+
+    namespace: str = "default"
+    label: str = ""
+    tags: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    monitors: tuple[str, ...] = ()
+    managers: tuple[str, ...] = ()
+    max_concurrency: int = 0
+    on_failure: Literal["continue", "stop"] | None = None
+
+
+class Submission(Wishes, frozen=True, kw_only=True):
+    """A request for one run of a definition whose blobs are already kept."""
+
+    definition: str
+    words: Words = Words()
+    inputs: dict[str, Json] = {}
+    trigger: ev.Trigger = ev.Trigger()
+    source: dict[str, Json] = {}
+
+
+def check_words(said: Wishes) -> None:
+    """Check what people say about a run, so that its first event stays small.
+
+    Raises:
+        InvalidInput: a text over 256 letters, a control character in one, or more than 64 of a kind.
+    """
+    texts = {"label": (said.label,), "namespace": (said.namespace,), "tag": said.tags}
+    people = {"monitor": said.monitors, "manager": said.managers}
+    labels = {"label name": tuple(said.labels), "label value": tuple(said.labels.values())}
+    for what, held in (texts | people | labels).items():
+        if len(held) > WORDS_MAX:
+            raise InvalidInput(f"{len(held)} {what}s; at most {WORDS_MAX}")
+        for text in held:
+            _check_word(what, text)
+
+
+def check_changes(set: dict[str, Json]) -> None:
+    """Check the new values of an update; which names may be changed at all is said in `core/decide.py`.
+
+    Raises:
+        InvalidInput: a value is not of its kind, or as in `check_words`.
+    """
+    known = {name: value for name, value in set.items() if name in CHANGEABLE}
+    try:
+        check_words(msgspec.convert(known, Wishes))
+    except msgspec.ValidationError as wrong:
+        raise InvalidInput(f"what is to be changed: {wrong}") from None
+
+
+def check_key(key: str) -> None:
+    """Check a client's own key.
+
+    Raises:
+        InvalidInput: over 256 letters, or a control character in it.
+    """
+    _check_word("idempotency key", key)
+
+
+def checked(reason: str) -> str:
+    """Return a reason that somebody gave.
+
+    Raises:
+        InvalidInput: over 1,000 letters.
+    """
+    if len(reason) > REASON_MAX:
+        raise InvalidInput(f"the reason has {len(reason)} letters; at most {REASON_MAX}")
+    return reason
+
+
+def body_of(submission: Submission) -> str:
+    """Return the digest of what a submission asks for; where its flow file lay does not count."""
+    plain = msgspec.to_builtins(msgspec.structs.replace(submission, source={}, trigger=ev.Trigger()))
+    return digest(canonical(plain))
+
+
+def _check_word(what: str, text: str) -> None:
+    if len(text) > WORD_MAX or not text.isprintable():
+        shown = text[:40] + ("…" if len(text) > 40 else "")
+        raise InvalidInput(f"{what} {shown!r}: at most {WORD_MAX} printable letters")
+
+
+class Turns:
+    """One at a time for each name; whoever comes later waits for those before."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def turn(self, name: Hashable) -> AsyncIterator[None]:
+        """Wait for one's turn, and hold it."""
+        lock, waiting = self._locks.get(name, (asyncio.Lock(), 0))
+        self._locks[name] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks[name]
+            if waiting == 1:
+                del self._locks[name]
+            else:
+                self._locks[name] = lock, waiting - 1
