@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -48,9 +48,3 @@ def fields(text: str) -> Fields:
     for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="replace"):
         found.setdefault(name, []).append(value)
     return {name: tuple(values) for name, values in found.items()}
-
-
-def address(path: str, words: Mapping[str, str | tuple[str, ...]]) -> str:
-    """Write an address with those words of a query that say something."""
-    said = {name: value for name, value in words.items() if value}
-    return f"{path}?{urlencode(said, doseq=True)}" if said else path

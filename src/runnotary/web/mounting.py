@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from runnotary.core.errors import InvalidInput, RunnotaryError, Unauthenticated
 from runnotary.web import guard, rendering
+from runnotary.web.addresses import address
 from runnotary.web.answers import Answer, see_other
-from runnotary.web.asked import Asked, address, fields
+from runnotary.web.asked import Asked, fields
 from runnotary.web.pages import PAGES, Page
 from runnotary.web.sessions import cookie_of
 from runnotary.web.visit import Site, Visit
@@ -65,7 +66,7 @@ def _elsewhere(visit: Visit) -> Answer:
     asked = visit.asked
     here = address(asked.path, asked.query)
     if asked.method == "GET" and asked.headers.get("sec-fetch-site") == "cross-site":
-        return visit.page("again.html", here=here)
+        return visit.page("again.html", here_address=here)
     return see_other(address("/sign-in", {"next": here if asked.method == "GET" else ""}))
 
 

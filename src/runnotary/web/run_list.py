@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from runnotary.core.errors import InvalidInput
-from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, State
 from runnotary.ports import RunQuery
+from runnotary.web.addresses import address
 from runnotary.web.answers import Answer
-from runnotary.web.asked import address
-from runnotary.web.visit import DEFAULT_NAMESPACE, Visit
+from runnotary.web.run_page import EVENTS
+from runnotary.web.visit import Visit, flows_of
 
 Json = Any
 SHOWN: Final = 50
@@ -52,21 +52,19 @@ def runs(visit: Visit) -> Answer:
         }
         for status, name in TABS
     ]
-    return visit.page("runs.html", tabs=tabs, flow_names=_flow_names(visit, page), **chosen, **names)
+    return visit.page(
+        "runs.html", tabs=tabs, flow_names=_flow_names(visit, page), events=EVENTS, **chosen, **names
+    )
 
 
 def _flow_names(visit: Visit, page: Json) -> list[str]:
-    """Return the flows to choose from: those of the usual namespace, and those in sight."""
+    """Return the flows to choose from: those the visitor may read, and those in sight."""
     names = {run["flow"] for run in page["runs"]} - {None}
-    if visit.may(Action.READ):
-        names |= {flow["flow"] for flow in visit.operations.flows(visit.known(), DEFAULT_NAMESPACE)["flows"]}
-    return sorted(names)
+    return sorted(names | {flow["flow"] for flow in flows_of(visit)})
 
 
 def _page(visit: Visit, chosen: dict[str, str], cursor: str) -> Json:
-    query = RunQuery(
-        status=_one(chosen["status"]), flow=_one(chosen["flow"]), q=chosen["q"], limit=SHOWN
-    )
+    query = RunQuery(status=_one(chosen["status"]), flow=_one(chosen["flow"]), q=chosen["q"], limit=SHOWN)
     return visit.operations.runs(visit.known(), query, page=cursor)
 
 

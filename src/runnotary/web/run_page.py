@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
-from runnotary.core.errors import RunnotaryError
+from runnotary.core import events as ev
+from runnotary.core.ids import from_text
 from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, TERMINAL, State
 from runnotary.core.words import is_file
-from runnotary.web import shown
+from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
-from runnotary.web.asked import address
-from runnotary.web.visit import DEFAULT_NAMESPACE, Visit
+from runnotary.web.printed import STREAMS, printed
+from runnotary.web.visit import Visit
 
 Json = Any
 TASKS_SHOWN: Final = 100
@@ -25,8 +23,11 @@ FAILURE_LINES: Final = {"stderr": 20, "stdout": 8}
 LIVE_LINES: Final = 12
 LIVE_SHOWN: Final = 4
 FILES_SHOWN: Final = 100
-ENTRIES_SHOWN: Final = 30
-LOGS: Final = ("stdout", "stderr")
+ENTRIES_SHOWN: Final = 25
+ENTRIES_READ: Final = 200
+EVENTS: Final = " ".join(sorted(ev.NAMES.values()))
+"""What a stream may tell: a browser listens to each kind by its name."""
+REPORTED: Final = ev.NAMES[ev.TaskReported]
 
 
 def run(visit: Visit) -> Answer:
@@ -36,7 +37,7 @@ def run(visit: Visit) -> Answer:
     run_id = document["id"]
     tasks = operations.tasks(who, run_id)["tasks"]
     files = operations.files(who, run_id)["files"]
-    entries = operations.entries(who, run_id, limit=ENTRIES_SHOWN)
+    entries, earlier = last_entries(visit, document)
     rights = visit.rights(document)
     is_open = State(document["status"]) in OPEN
     failed = failed_tasks(tasks)
@@ -46,24 +47,34 @@ def run(visit: Visit) -> Answer:
         run=document,
         open=is_open,
         may={"cancel": is_open and Action.CANCEL in rights, "start": visit.may(Action.START)},
-        flow_address=flow_address(document),
+        flow_address=addresses.of_flow(document["flow"], document["namespace"]),
         previous=document["previous_run"],
+        again=visit.asked.word("again") if is_id(visit.asked.word("again")) else "",
         parent=(document["parent"] or {}).get("run"),
         failures=[failure(visit, document, task) for task in failed[:FAILURES_SHOWN]],
         more_failures=max(0, len(failed) - FAILURES_SHOWN),
         wrong="" if failed or not document["error"] else document["error"]["message"],
-        tasks=[row(document, task, visit.now) | live_tails(visit, document, task) for task in listed],
+        tasks=rows(visit, document, listed),
         more_tasks=more_tasks,
         inputs=named(document["id"], document["inputs"]),
         outputs=named(document["id"], document["outputs"]),
         files=[
-            file | {"address": content_address(run_id, file["blob"])}
+            file | {"address": addresses.of_file(run_id, file["blob"])}
             for file in shown_files(files)[:FILES_SHOWN]
         ],
         more_files=max(0, len(shown_files(files)) - FILES_SHOWN),
-        entries=entries["entries"],
-        log_more=entries["has_next"],
+        entries=entries,
+        earlier=earlier,
+        events=EVENTS,
     )
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text is the id of a run, whichever."""
+    try:
+        return bool(from_text(text))
+    except ValueError:
+        return False
 
 
 # --- steps -----------------------------------------------------------------------------------------
@@ -86,13 +97,24 @@ def chosen_tasks(tasks: list[Json], *, everything: bool) -> tuple[list[Json], in
     return [tasks[at] for at in sorted(first)], len(tasks) - most
 
 
+def rows(visit: Visit, document: Json, tasks: list[Json]) -> list[dict[str, Json]]:
+    """Return tasks as rows of the table, with the newest output of the first few that run."""
+    running = [task["key"] for task in tasks if task["status"] == "running" and task["attempts"]]
+    tailed = set(running[:LIVE_SHOWN])
+    return [
+        row(document, task, visit.now)
+        | {"tails": live_tails(visit, document, task) if task["key"] in tailed else []}
+        for task in tasks
+    ]
+
+
 def row(document: Json, task: Json, now: int) -> dict[str, Json]:
     """Return a task as a row of the table."""
     attempts = task["attempts"]
     ended = task["ended_at"] or (document["ended_at"] if attempts else None)
     return {
         **{name: task.get(name) for name in ("key", "index", "status", "progress")},
-        "address": step_address(document["id"], task["key"]),
+        "address": addresses.of_step(document["id"], task["key"]),
         "tries": len(attempts) if len(attempts) > 1 else 0,
         "began": task["started_at"],
         "ended": ended,
@@ -104,10 +126,10 @@ def row(document: Json, task: Json, now: int) -> dict[str, Json]:
 
 def note(task: Json) -> str:
     """Say why a task ended as it did, or what it waits for."""
-    if task["error"]:
-        return str(task["error"]["message"])
     if task["status"] in TERMINAL:
-        return task["reason"] or "" if task["reason"] != task["status"] else ""
+        reason = "" if task["reason"] in (None, "error", task["status"]) else task["reason"]
+        message = (task["error"] or {}).get("message", "")
+        return ": ".join(part for part in (reason, message) if part)
     if task.get("due"):
         return f"waits until {shown.moment(task['due'])}"
     return f"{task['count']} tasks" if task.get("count") is not None else ""
@@ -126,51 +148,27 @@ def bar(document: Json, began: str | None, ended: str | None, now: int) -> tuple
 
 def failure(visit: Visit, document: Json, task: Json) -> Json:
     """Return what there is to say about a task that failed: the message, then the last it printed."""
-    last = task["attempts"][-1] if task["attempts"] else {}
-    tails = [tail_of(visit, document, task, kind, FAILURE_LINES[kind]) for kind in ("stderr", "stdout")]
+    tails = [printed(visit, document["id"], task, kind, FAILURE_LINES[kind]) for kind in reversed(STREAMS)]
     return {
         "key": task["key"],
-        "address": step_address(document["id"], task["key"]),
+        "address": addresses.of_step(document["id"], task["key"]),
         "message": (task["error"] or {}).get("message") or task["reason"] or "failed",
-        "exit_code": last.get("exit_code"),
         "tails": [tail for tail in tails if tail],
     }
 
 
-def live_tails(visit: Visit, document: Json, task: Json) -> dict[str, list[shown.Tail]]:
+def live_tails(visit: Visit, document: Json, task: Json) -> list[shown.Tail]:
     """Return the last lines of a step that is printing now."""
-    if task["status"] != "running" or not task["attempts"]:
-        return {"tails": []}
-    tails = [tail_of(visit, document, task, kind, LIVE_LINES) for kind in LOGS]
-    return {"tails": [tail for tail in tails if tail]}
+    tails = [printed(visit, document["id"], task, kind, LIVE_LINES) for kind in STREAMS]
+    return [tail for tail in tails if tail]
 
 
-def tail_of(visit: Visit, document: Json, task: Json, kind: str, lines: int) -> shown.Tail | None:
-    """Return the last lines of what the newest attempt of a task printed; None if it printed nothing."""
-    attempt = task["attempts"][-1] if task["attempts"] else {}
-    log = attempt.get(kind)
-    if attempt.get("status") == "running":
-        source = visit.operations.output(visit.known(), document["id"], task["key"], kind)
-        return printing(kind, source.path, lines) if source.path else None
-    if not log or not log.get("blob"):
-        return None
-    try:
-        return shown.tail(kind, visit.operations.reader.blobs.get(log["blob"]), lines, total=log["size"])
-    except RunnotaryError as wrong:
-        return shown.Tail(kind, (f"(cannot be shown: {wrong.message})",), 0, log["size"])
-
-
-def printing(kind: str, path: Path, lines: int) -> shown.Tail | None:
-    """Return the last lines of a stream that is being written; what lies there is no link and no pipe."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            whole = file.seek(0, os.SEEK_END)
-            file.seek(max(0, whole - shown.TAIL_BYTES))
-            data = file.read(shown.TAIL_BYTES)
-    except OSError:
-        return None
-    return shown.tail(kind, data, lines, total=whole) if data else None
+def last_entries(visit: Visit, document: Json) -> tuple[list[Json], bool]:
+    """Return the end of the log without what steps report about themselves, and whether there is more before."""
+    offset = max(0, document["log"]["events"] - ENTRIES_READ)
+    found = visit.operations.entries(visit.known(), document["id"], limit=ENTRIES_READ, offset=offset)
+    said = [entry for entry in found["entries"] if entry["code"] != REPORTED]
+    return said[-ENTRIES_SHOWN:], offset > 0 or len(said) > ENTRIES_SHOWN
 
 
 # --- values and files ------------------------------------------------------------------------------
@@ -179,7 +177,7 @@ def printing(kind: str, path: Path, lines: int) -> shown.Tail | None:
 def named(run_id: str, values: dict[str, Json] | None) -> list[Json]:
     """Return inputs or outputs, those that are files with where they can be had."""
     return [
-        {"name": name, "value": value, "address": content_address(run_id, blob_of(value))}
+        {"name": name, "value": value, "address": addresses.of_file(run_id, blob_of(value))}
         for name, value in (values or {}).items()
     ]
 
@@ -193,24 +191,3 @@ def shown_files(files: list[Json]) -> list[Json]:
     """Return the files that the table shows: what came in, what came out, then the code; logs stand with steps."""
     order = {"output": 0, "input": 1, "code": 2}
     return sorted((file for file in files if file["role"] in order), key=lambda file: order[file["role"]])
-
-
-# --- addresses -------------------------------------------------------------------------------------
-
-
-def step_address(run_id: str, key: str) -> str:
-    """Return where a task has its own page."""
-    return f"/runs/{run_id}/steps/{quote(key, safe='')}"
-
-
-def content_address(run_id: str, blob: str) -> str:
-    """Return where a file of a run can be had; nothing if there is no one file."""
-    return f"/runs/{run_id}/files/{quote(blob, safe=':')}" if blob else ""
-
-
-def flow_address(document: Json) -> str:
-    """Return where the flow of a run has its page; nothing for a run of an unnamed definition."""
-    if not document["flow"]:
-        return ""
-    namespace = "" if document["namespace"] == DEFAULT_NAMESPACE else document["namespace"]
-    return address(f"/flows/{quote(document['flow'], safe='')}", {"namespace": namespace})

@@ -67,6 +67,10 @@ class Sessions:
         """Return what the forms of a visitor's pages bring back."""
         return self._seal("form", cookie)
 
+    def once(self) -> str:
+        """Return a word that no other form holds: what is sent twice with it is done once."""
+        return f"form:{urlsafe_b64encode(self._chance(18)).decode()}"
+
     def _seal(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
 

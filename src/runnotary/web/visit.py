@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from runnotary.core.permissions import Action, People, Who, granted
-if TYPE_CHECKING:
-    from runnotary.engine.operations import Operations
+from runnotary.engine.operations import Operations
+from runnotary.web.addresses import DEFAULT_NAMESPACE
 from runnotary.web.answers import Answer
 from runnotary.web.asked import Asked
 from runnotary.web.rendering import render
 from runnotary.web.sessions import Sessions
 
 Json = Any
-DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True)
@@ -95,3 +94,11 @@ class View:
         if not self._visit.key:
             return Markup("")
         return Markup('<input type="hidden" name="form_token" value="{}">').format(self._visit.key)
+
+
+def flows_of(visit: Visit) -> list[Json]:
+    """Return the flows of every namespace that the visitor may read."""
+    who, operations = visit.known(), visit.operations
+    names = [one["namespace"] for one in operations.access.namespaces(who)]
+    readable = [name for name in names if visit.may(Action.READ, name)]
+    return [flow for name in readable for flow in operations.flows(who, name)["flows"]]
