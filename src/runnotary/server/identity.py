@@ -7,13 +7,16 @@ Rules of this file:
    anyway, and nothing about ours.
 3. The algorithm comes from the settings and the key, never from the token alone; `none` and the ones with a
    shared secret (HS…) are not taken.
+4. PyJWT checks signature, audience and issuer; what depends on the time is checked here, by the home's clock.
 """
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 import jwt
+from jwt.types import Options
 
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput, Unauthenticated
@@ -29,9 +32,14 @@ TOKEN_MAX: Final = 16 * 1024
 GROUPS_MAX: Final = 1000
 USER: Final = "user:"
 _OIDC: Final = ("oidc_issuer", "oidc_audience", "oidc_keys")
+_CHECKS: Final[Options] = {
+    "require": ["exp", "iss", "aud"],
+    "enforce_minimum_key_length": True,
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+}
 _REFUSALS: Final[tuple[tuple[type[jwt.PyJWTError], str], ...]] = (
-    (jwt.ExpiredSignatureError, "the token has expired"),
-    (jwt.ImmatureSignatureError, "the token is not valid yet"),
     (jwt.InvalidAudienceError, "the token is for another audience"),
     (jwt.InvalidIssuerError, "the token is from another issuer"),
     (jwt.InvalidAlgorithmError, "the algorithm of the token is not taken here"),
@@ -98,6 +106,7 @@ class Provider:
             named = f"{', '.join(unknown)} is not taken; " if unknown else ""
             raise InvalidInput(f"oidc_algorithms: {named}there are {', '.join(KINDS)}")
         self._settings: Final = settings
+        self._clock: Final = clock
         self._keys: Final = SigningKeys(settings.oidc_keys, clock)
 
     async def vouches_for(self, token: str) -> tuple[str, list[str]]:
@@ -107,6 +116,7 @@ class Provider:
             Unauthenticated: it does not count. Unreachable: the provider's keys cannot be had.
         """
         claims = await self._claims(token)
+        check_times(claims, self._clock.now() / 1_000_000, self._settings.oidc_leeway)
         claim = self._settings.oidc_principal
         name = claims.get(claim)
         principal = f"{USER}{name}"
@@ -134,8 +144,7 @@ class Provider:
                 algorithms=[algorithm],
                 audience=self._settings.oidc_audience,
                 issuer=self._settings.oidc_issuer,
-                leeway=self._settings.oidc_leeway,
-                options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
+                options=_CHECKS,
             )
         except jwt.MissingRequiredClaimError as wrong:
             refuse(f"the token has no claim {wrong.claim}")
@@ -148,6 +157,22 @@ class Provider:
 def named_provider(settings: Settings) -> bool:
     """Tell whether the settings name an identity provider, be it incompletely."""
     return any(getattr(settings, name) for name in _OIDC)
+
+
+def check_times(claims: dict[str, Json], now: float, leeway: int) -> None:
+    """Check when a token counts; times are in seconds since 1970.
+
+    Raises:
+        Unauthenticated: not yet, not any more, or nobody can tell.
+    """
+    times = {name: claims[name] for name in ("exp", "nbf", "iat") if claims.get(name) is not None}
+    for name, at in times.items():
+        if isinstance(at, bool) or not isinstance(at, int | float) or not isfinite(at):
+            refuse(f"the token has no time in its claim {name}")
+    if now >= times["exp"] + leeway:
+        refuse("the token has expired")
+    if any(times.get(name, now) > now + leeway for name in ("nbf", "iat")):
+        refuse("the token is not valid yet")
 
 
 def refuse(why: str) -> NoReturn:
