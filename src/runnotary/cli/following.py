@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from runnotary.app.records import reading
 from runnotary.app.session import Session, session
@@ -27,6 +27,7 @@ SECOND_CHANCE: Final = 1.0
 LEFT: Final = 130
 GRACE_MS: Final = 10_000
 
+T = TypeVar("T")
 Enter = Callable[[Session], Awaitable[str]]
 
 
@@ -63,14 +64,33 @@ def follow(settings: Settings, enter: Enter, view: View) -> Followed:
         RunnotaryError: what `enter` was refused with.
         KeyboardInterrupt: a signal came before the run was accepted.
     """
+    return _unless_interrupted(_follow(settings, enter, view))
+
+
+def accepted(settings: Settings, enter: Enter) -> str:
+    """Open a session, let `enter` start a run, and leave it to the engine there; return the run's id.
+
+    Raises:
+        RunnotaryError: what `enter` was refused with.
+    """
+    return _unless_interrupted(_accepted(settings, enter))
+
+
+def _unless_interrupted(work: Coroutine[Any, Any, T]) -> T:
     _log_in_one_line()
     try:
-        return asyncio.run(_follow(settings, enter, view))
+        return asyncio.run(work)
     except Interrupted:
         print("interrupted before the run was accepted", file=sys.stderr)
         sys.stdout.flush()
         # Reading a large input happens in a thread that nothing can stop; it has recorded nothing.
         os._exit(LEFT)
+
+
+async def _accepted(settings: Settings, enter: Enter) -> str:
+    with Interrupts() as interrupts:
+        async with session(settings) as engine:
+            return await interrupts.unless(enter(engine))
 
 
 async def _follow(settings: Settings, enter: Enter, view: View) -> Followed:
@@ -115,8 +135,10 @@ class Watch:
             try:
                 while not self._watching.done():
                     await self._something()
+                    # A tick draws what is known: only a change is worth asking for, of a server above all.
+                    fresh = picture.read_on() if self._changed.is_set() else []
                     self._changed.clear()
-                    self._view.changed(picture, picture.read_on())
+                    self._view.changed(picture, fresh)
                     if self._interrupts.fresh and not await or_else():
                         return False
                 await self._watching
@@ -131,11 +153,14 @@ class Watch:
         self._engine.drain()
         if self._interrupts.count > 1:
             return False
-        where = "under the keeper" if self._engine.own else "in the engine of another process"
+        if self._engine.own:
+            where = "under the keeper"
+        else:
+            where = "on the server" if self._settings.url else "in the engine of another process"
         again = f"runnotary run watch {short(self._run)} · cancel: runnotary run cancel {short(self._run)}"
         self._view.notice(f"run goes on {where}; continue: {again}")
         self._interrupts.clear()
-        await _first({self._watching}, [self._interrupts.arrived()], SECOND_CHANCE)
+        await first_of({self._watching}, [self._interrupts.arrived()], SECOND_CHANCE)
         return self._watching.done()
 
     async def or_not(self) -> bool:
@@ -148,12 +173,12 @@ class Watch:
         self._changed.set()
 
     async def _something(self) -> None:
-        await _first(
+        await first_of(
             {self._watching}, [self._changed.wait(), self._interrupts.arrived()], self._view.tick or None
         )
 
 
-async def _first(
+async def first_of(
     tasks: set[asyncio.Task[None]], others: list[Coroutine[Any, Any, Any]], timeout: float | None
 ) -> None:
     """Return when one of these is done, or the time is over; the others are given up."""

@@ -6,6 +6,7 @@ other loses nothing and repeats nothing.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from argparse import Namespace
@@ -13,8 +14,10 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from runnotary.app.records import Reader, output_of, reading, shown_status
+from runnotary.app.session import session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
+from runnotary.cli.following import first_of
 from runnotary.cli.output import Page, emit
 from runnotary.cli.picture import Picture
 from runnotary.cli.steps import chosen_tasks
@@ -26,6 +29,8 @@ from runnotary.core.states import OPEN
 
 Json = Any
 FOLLOW_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.5
+"""Between two questions about the output of a running step, if a server has to be asked."""
 STREAMS: Final = ("stdout", "stderr")
 MARKS: Final = {"stdout": "|", "stderr": "!"}
 
@@ -79,16 +84,47 @@ def logs(args: Namespace) -> int:
             return _as_data(args, settings, reader, picture, kinds)
         printer = _Printer(args, settings, reader, picture, kinds)
         printer.print_on(tail=args.tail)
-        while args.follow and _is_going_on(picture, settings):
-            sys.stdout.flush()
-            time.sleep(FOLLOW_SECONDS)
-            picture.read_on()
-            printer.print_on()
+        if args.follow and settings.url:
+            asyncio.run(_follow_there(settings, picture, printer))
+        elif args.follow:
+            _follow_here(settings, picture, printer)
         picture.read_on()
         if args.follow:
             printer.print_on()
         printer.finish()
     return 0
+
+
+def _follow_here(settings: Settings, picture: Picture, printer: _Printer) -> None:
+    """Look at a home again and again: a look costs next to nothing, and no engine need be there to tell."""
+    while _is_going_on(picture, settings):
+        sys.stdout.flush()
+        time.sleep(FOLLOW_SECONDS)
+        picture.read_on()
+        printer.print_on()
+
+
+async def _follow_there(settings: Settings, picture: Picture, printer: _Printer) -> None:
+    """Let a server tell what happens to the run, and ask only for the output of what runs."""
+    moved = asyncio.Event()
+
+    async def listen() -> None:
+        async for _ in engine.changes(picture.run):
+            moved.set()
+
+    async with session(settings) as engine:
+        listening = asyncio.create_task(listen())
+        try:
+            while not listening.done():
+                await first_of({listening}, [moved.wait()], POLL_SECONDS)
+                if moved.is_set():
+                    moved.clear()
+                    picture.read_on()
+                printer.print_on()
+                sys.stdout.flush()
+            await listening
+        finally:
+            listening.cancel()
 
 
 def _is_going_on(picture: Picture, settings: Settings) -> bool:
@@ -187,9 +223,8 @@ def _entries(args: Namespace, picture: Picture) -> int:
 class PassedThrough:
     """The view of `exec`: the command's output is this process's output."""
 
-    tick = FOLLOW_SECONDS
-
     def __init__(self, settings: Settings) -> None:
+        self.tick = POLL_SECONDS if settings.url else FOLLOW_SECONDS
         self._settings = settings
         self._streams: list[tuple[Stream, IO[bytes]]] = []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from runnotary.app.records import Shell, reading, shell_of
 from runnotary.cli import words
-from runnotary.cli.asked import settings_of
+from runnotary.cli.asked import settings_of_home
 from runnotary.cli.steps import chosen_tasks
 from runnotary.core.errors import InvalidInput, NotFound
 
@@ -19,7 +19,7 @@ Json = Any
 
 def shell(args: Namespace) -> int:
     """Replace this process by a shell, or by the command after `--`, in the folder of a failed attempt."""
-    settings = settings_of(args)
+    settings = settings_of_home(args, "run shell")
     if not args.rest and not sys.stdin.isatty():
         raise InvalidInput(
             "run shell: no terminal",

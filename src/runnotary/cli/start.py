@@ -13,10 +13,10 @@ from runnotary.app.planning import planned
 from runnotary.app.records import reading, shown_status
 from runnotary.cli import copying, words
 from runnotary.cli.asked import duration_ms, json_object, pairs, settings_of
-from runnotary.cli.following import LEFT, Followed, View, follow
+from runnotary.cli.following import LEFT, Followed, View, accepted, follow
 from runnotary.cli.output import Page, emit
 from runnotary.cli.plans import plan_document, write_plan
-from runnotary.cli.summary import conclude, exit_status, stderr_page
+from runnotary.cli.summary import conclude, exit_status, stderr_page, write_accepted
 from runnotary.cli.views import view_for
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput, NotFound
@@ -39,7 +39,10 @@ def start(args: Namespace) -> int:
             emit(args.format, plan_document(plan), lambda: write_plan(Page(), plan))
             return 0
         target = Path(args.out) if args.out else None
-        return _run(args, settings, request, view_for(quiet=args.quiet, wait=args.wait), target)
+        if settings.url and not (args.wait or args.watch or target):
+            return _accepted(args, settings, request)
+        view = view_for(quiet=args.quiet, wait=args.wait)
+        return _run(args, settings, request, view, target)
     except NotFound as missing:
         if not args.meant or is_file(args.target, Path.cwd()):
             raise
@@ -93,6 +96,7 @@ def _refuse_outside(option: str, names: list[str]) -> None:
 def _request(args: Namespace, **more: Any) -> StartRequest:
     return StartRequest(
         cwd=str(Path.cwd()),
+        key=getattr(args, "idempotency_key", None) or "",
         namespace=args.namespace or "default",
         label=args.label or "",
         tags=tuple(args.tags),
@@ -104,8 +108,25 @@ def _request(args: Namespace, **more: Any) -> StartRequest:
     )
 
 
+def _accepted(args: Namespace, settings: Settings, request: StartRequest) -> int:
+    """Start a run on a server, which goes on with it whether anybody looks or not."""
+    run = accepted(settings, lambda engine: engine.start(request))
+    told(args, settings, run)
+    return 0
+
+
+def told(args: Namespace, settings: Settings, run: str) -> None:
+    """Write which run was accepted."""
+    if args.quiet:
+        print(run)
+        return
+    with reading(settings) as reader:
+        document = reader.document(reader.resolve(run))
+    emit(args.format, document, lambda: write_accepted(Page(), document))
+
+
 def _run(args: Namespace, settings: Settings, request: StartRequest, view: View, target: Path | None) -> int:
-    if not (settings.home / "runnotary.db").exists():
+    if not settings.url and not (settings.home / "runnotary.db").exists():
         planned(request, settings)  # what is refused makes no home
     followed = follow(settings, lambda engine: engine.start(request), view)
     status = concluded(args, settings, followed)

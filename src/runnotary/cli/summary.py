@@ -48,6 +48,13 @@ def conclude(page: Page, reader: Reader, document: Json) -> None:
     write_next(page, reader, document, status)
 
 
+def write_accepted(page: Page, document: Json) -> None:
+    """Write that a run was accepted, and how to look at it."""
+    run = words.short(document["id"])
+    page.line(("accepted", words.STYLES["running"]), f"   run {document['id']}")
+    page.line(("next: ", words.DIM), f"runnotary run watch {run} · runnotary run show {run}")
+
+
 def write_outputs(page: Page, document: Json) -> None:
     """Write the outputs that there are, one per line."""
     outputs = {name: value for name, value in (document["outputs"] or {}).items() if value is not None}

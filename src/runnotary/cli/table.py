@@ -79,8 +79,9 @@ START: Final = Command(
         *ABOUT_A_RUN,
         Option(("--max-concurrency",), "attempts of this run at a time", "number", metavar="N"),
         Option(("--on-failure",), "after a failed step", choices=("continue", "stop")),
+        Option(("--idempotency-key",), "with the same key again, the same run", metavar="KEY"),
         Option(("--wait",), "follow without showing steps", "flag"),
-        Option(("--watch",), "show steps as they run (the default)", "flag"),
+        Option(("--watch",), "show steps as they run (the default; with a server ask for it)", "flag"),
         Option(("--dry-run",), "check everything, show what would run, store nothing", "flag"),
         Option(("--out",), "copy the outputs into this folder at the end", metavar="DIR"),
         FORCE,
@@ -89,7 +90,8 @@ START: Final = Command(
         OUTPUT,
     ),
     details="Exit status: 0 success or skipped, 1 failed, 8 cancelled, 130 left running (Ctrl-C).\n"
-    "Ctrl-C leaves the run to be continued by `runnotary run watch`; twice within a second cancels it.",
+    "Ctrl-C leaves the run to be continued by `runnotary run watch`; twice within a second cancels it.\n"
+    "With a server it returns as soon as the run is accepted, unless you ask for --wait, --watch or --out.",
 )
 
 EXEC: Final = Command(

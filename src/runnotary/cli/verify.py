@@ -12,7 +12,7 @@ import msgspec
 from runnotary.app.checks import Report, backed_up, verified
 from runnotary.app.records import reading
 from runnotary.cli import words
-from runnotary.cli.asked import settings_of
+from runnotary.cli.asked import settings_of_home
 from runnotary.cli.output import Page, Part, emit
 from runnotary.config import Settings
 from runnotary.core.errors import Damaged, InvalidInput, RunNotFound
@@ -25,7 +25,7 @@ NOUNS: Final = {"log": "log entry", "flows": "flow name"}
 
 def verify(args: Namespace) -> int:
     """Check one run, or the whole home. Whatever is damaged is exit status 10."""
-    settings = settings_of(args)
+    settings = settings_of_home(args, "verify")
     report = _report(settings, args.run, deep=args.deep)
     document = {
         "ok": report.ok,
@@ -95,7 +95,7 @@ def backup(args: Namespace) -> int:
     """Copy the record to a folder that does not exist yet."""
     if not args.target:
         raise InvalidInput("admin backup: where to?", hint="runnotary admin backup --output DIR")
-    settings = settings_of(args)
+    settings = settings_of_home(args, "admin backup")
     target = Path(args.target)
     count = backed_up(settings, target)
     print(f"{target}: the record and {words.plural(count, 'blob file')}")
