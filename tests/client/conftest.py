@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import runnotary
 from runnotary.app.in_process import App, AsyncInProcessTransport, InProcessTransport, LoopThread
 from runnotary.client import AsyncClient, Client
+from tests.client import flows
+from tests.client.service import Server
 
 
 class Both:
@@ -99,3 +104,48 @@ def ask(kind: str) -> Iterator[Callable[..., Both]]:
     for context in left:
         context.__exit__(None, None, None)
     thread.close()
+
+
+# --- a real server, and a home in this process ---------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve a home with the flows of the tests."""
+    serving = Server(tmp_path_factory.mktemp("served") / "home")
+    serving.start()
+    with runnotary.Client(serving.url) as client:
+        for flow in flows.ALL:
+            client.register_flow(flow)
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep a home with the flows of the tests open in this process."""
+    folder = tmp_path_factory.mktemp("embedded") / "home"
+    with runnotary.Client(home=folder) as client:
+        for flow in flows.ALL:
+            client.register_flow(flow)
+        yield folder
+
+
+@pytest.fixture(params=["http", "home"])
+def place(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the words that open a client: those of the server, or those of the home."""
+    if request.param == "http":
+        return {"url": request.getfixturevalue("server").url}
+    return {"home": request.getfixturevalue("home")}
+
+
+@pytest.fixture
+def client(kind: str, place: dict[str, Any]) -> Iterator[Both]:
+    with opened(kind, lambda made: made(**place), (runnotary.Client, runnotary.AsyncClient)) as both:
+        yield both
+
+
+@pytest.fixture
+def word(request: pytest.FixtureRequest) -> str:
+    """Return a word that no other test uses: what it marks is what this test made."""
+    return re.sub(r"\W+", "-", request.node.name)[:200].strip("-")

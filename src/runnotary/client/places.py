@@ -13,7 +13,7 @@ from runnotary.core.errors import InvalidInput
 
 URL_VARIABLE: Final = "RUNNOTARY_URL"
 TOKEN_VARIABLE: Final = "RUNNOTARY_TOKEN"  # the name of a variable, not a token
-HERE: Final = "http://runnotary.invalid"
+HERE: Final = "http://localhost"
 """What stands for a server behind a transport that was handed in."""
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
