@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from logging.handlers import QueueHandler, QueueListener
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -29,10 +28,12 @@ from runnotary.core.ids import created_us, to_text
 from runnotary.core.times import to_text as time_text
 
 Json = Any
-ROOTS: Final = ("runnotary", "uvicorn", "opentelemetry", "asyncio")
+OURS: Final = "runnotary"
+ROOTS: Final = (OURS, "uvicorn", "opentelemetry", "asyncio")
+AT_A_TIME: Final = 512
+WAITING_MAX: Final = 65_536
 RUNS_REMEMBERED: Final = 4096
 
-_PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 record: Final = logging.getLogger("runnotary.record")
@@ -41,31 +42,74 @@ record: Final = logging.getLogger("runnotary.record")
 @contextmanager
 def lines(form: str, level: str, to: TextIO | None = None) -> Iterator[None]:
     """Write what is logged from `level` on (`debug`, `info`, `warning`, `error`), as `text` or `json`."""
-    writing = logging.StreamHandler(to or sys.stderr)
-    writing.setFormatter(JsonLine() if form == "json" else TextLine())
-    queue: SimpleQueue[Any] = SimpleQueue()
-    passing = _Passing(queue)
-    listener = QueueListener(queue, writing)
+    writing = Writing(JsonLine() if form == "json" else TextLine(), to or sys.stderr)
     loggers = [logging.getLogger(name) for name in ROOTS]
     before = [(one.level, one.propagate, list(one.handlers)) for one in loggers]
+    least = logging.getLevelNamesMapping()[level.upper()]
     for one in loggers:
-        one.setLevel(level.upper() if one.name == "runnotary" else max(logging.INFO, _number(level)))
-        one.propagate, one.handlers = False, [passing]
-    listener.start()
+        one.setLevel(least if one.name == OURS else max(logging.INFO, least))
+        one.propagate, one.handlers = False, [writing]
     try:
         yield
     finally:
-        listener.stop()
         for one, (was, propagated, handlers) in zip(loggers, before, strict=True):
             one.setLevel(was)
             one.propagate, one.handlers = propagated, handlers
+        writing.close()
 
 
-class _Passing(QueueHandler):
-    """Hands records over as they are: they stay in this process."""
+class Writing(logging.Handler):
+    """Writes records in a thread of its own, as many at a time as there are."""
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
+    def __init__(self, form: logging.Formatter, to: TextIO) -> None:
+        super().__init__()
+        self.setFormatter(form)
+        self._to: Final = to
+        self._queue: Final[SimpleQueue[logging.LogRecord | None]] = SimpleQueue()
+        self._left_out = 0
+        self._thread: Final = threading.Thread(target=self._write, name="runnotary-lines", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record, unless nobody reads them any more."""
+        if self._queue.qsize() < WAITING_MAX:
+            self._queue.put(record)
+        else:
+            self._left_out += 1
+
+    def close(self) -> None:
+        """Write what is queued, and end."""
+        self._queue.put(None)
+        self._thread.join()
+        super().close()
+
+    def _write(self) -> None:
+        record = self._queue.get()
+        while record is not None:
+            written = [self._formatted(record)]
+            with suppress(Empty):
+                while len(written) < AT_A_TIME and (record := self._queue.get_nowait()) is not None:
+                    written.append(self._formatted(record))
+            if self._left_out:
+                written.append(
+                    self._formatted(_own("%d lines were left out: nobody read them", self._left_out))
+                )
+                self._left_out = 0
+            with suppress(OSError, ValueError):  # nobody reads them any more
+                self._to.write("".join(written))
+                self._to.flush()
+            if record is not None:
+                record = self._queue.get()
+
+    def _formatted(self, record: logging.LogRecord) -> str:
+        try:
+            return f"{self.format(record)}\n"
+        except Exception as defect:  # noqa: BLE001 - one bad line must not end all others
+            return f"{self.format(_own('a line of %s could not be written: %r', record.name, defect))}\n"
+
+
+def _own(message: str, *values: object) -> logging.LogRecord:
+    return logging.LogRecord("runnotary.lines", logging.WARNING, "", 0, message, values, None)
 
 
 class JsonLine(logging.Formatter):
@@ -97,12 +141,9 @@ class TextLine(logging.Formatter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Json]:
-    """Return what was said beside the message: `extra`, without what is empty."""
-    return {
-        name: value
-        for name, value in vars(record).items()
-        if name not in _PLAIN and value is not None and value != ""
-    }
+    """Return what a line is about: `extra={"about": {…}}` of the call, without what is empty."""
+    about: dict[str, Json] = getattr(record, "about", {})
+    return {name: value for name, value in about.items() if value is not None and value != ""}
 
 
 def _text(value: Json, *, quoted: bool = True) -> str:
@@ -116,10 +157,6 @@ def _text(value: Json, *, quoted: bool = True) -> str:
     )
 
 
-def _number(level: str) -> int:
-    return logging.getLevelNamesMapping()[level.upper()]
-
-
 # --- events of the record --------------------------------------------------------------------------
 
 
@@ -131,7 +168,8 @@ class Reporter:
     """
 
     def __init__(self, namespace_of: Callable[[bytes], str]) -> None:
-        self._namespace_of: Final = lru_cache(RUNS_REMEMBERED)(namespace_of)
+        self._look_up: Final = namespace_of
+        self._namespaces: Final[dict[bytes, str]] = {}
 
     def __call__(self, stream: bytes, entry: Recorded) -> None:
         level, words = said(entry)
@@ -139,12 +177,24 @@ class Reporter:
             return
         about: dict[str, Json] = {"stream": stream.hex()}
         if stream[:1] == RUN:
-            about = {"run": to_text(stream[1:]), "namespace": self._namespace_of(stream[1:])}
+            about = {"run": to_text(stream[1:]), "namespace": self._namespace_of(stream[1:], entry.event)}
             if isinstance(entry.event, ev.RunFinished):
                 words["seconds"] = max(0, entry.at - created_us(stream[1:])) / 1_000_000
         elif stream[:1] == LEDGER:
             about = {"namespace": stream[1:].decode()}
-        record.log(level, ev.NAMES[type(entry.event)], extra={**about, "seq": entry.seq, **words})
+        record.log(level, ev.NAMES[type(entry.event)], extra={"about": about | {"seq": entry.seq} | words})
+
+    def _namespace_of(self, run: bytes, event: ev.Event) -> str:
+        known = event.namespace if isinstance(event, ev.RunCreated) else self._namespaces.get(run)
+        if known is None:
+            known = self._look_up(run)
+        if isinstance(event, ev.RunFinished):
+            self._namespaces.pop(run, None)
+        else:
+            while len(self._namespaces) >= RUNS_REMEMBERED:
+                del self._namespaces[next(iter(self._namespaces))]
+            self._namespaces[run] = known
+        return known
 
 
 def said(entry: Recorded) -> tuple[int, dict[str, Json]]:
