@@ -48,6 +48,11 @@ SETTINGS: Final = (
     Setting("oidc_groups", "groups", "claim with the caller's groups; those that the home knows count"),
     Setting("oidc_algorithms", "RS256 PS256 ES256 ES384 EdDSA", "algorithms that a JWT may be signed with"),
     Setting("oidc_leeway", 30, "seconds by which the provider's clock may differ"),
+    Setting("host", "127.0.0.1", "address that `up` listens on; any but this machine's own needs credentials"),
+    Setting("port", 8765, "port that `up` listens on; 0 takes a free one"),
+    Setting("cors_origins", "", "pages of other sites that may ask the server: `https://…`, several by spaces"),
+    Setting("body_limit", 16 * 1024 * 1024, "bytes that a request's document may have"),
+    Setting("blob_limit", 4 * 1024 * 1024 * 1024, "bytes that a file sent to the server may have"),
     Setting("log_format", "text", "what the server writes on standard error", ("text", "json")),
     Setting("log_level", "info", "from which level on it writes", ("debug", "info", "warning", "error")),
     Setting("traces", "off", "`otlp`: runs are sent as traces (needs `runnotary[otel]`)", ("off", "otlp")),
@@ -71,6 +76,11 @@ class Settings(msgspec.Struct, frozen=True):
     oidc_groups: str = "groups"
     oidc_algorithms: str = "RS256 PS256 ES256 ES384 EdDSA"
     oidc_leeway: int = 30
+    host: str = "127.0.0.1"
+    port: int = 8765
+    cors_origins: str = ""
+    body_limit: int = 16 * 1024 * 1024
+    blob_limit: int = 4 * 1024 * 1024 * 1024
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     traces: Literal["off", "otlp"] = "off"
