@@ -203,7 +203,8 @@ class Attempts:
         try:
             await starting
         except Exception as defect:
-            log.exception("attempt %s of %s: the executor failed", attempt.key, attempt.run)
+            about = {"run": attempt.run, "task": attempt.key, "attempt": attempt.number}
+            log.exception("%(task)s of %(run)s: the executor failed", about, extra={"about": about})
             if not await self._executor.find(attempt):
                 self._fail(live, attempt.key, attempt.number, "start_failed", str(defect))
 
@@ -239,7 +240,8 @@ class Attempts:
         self._deliver(live, Observed(key, number, outcome, renew=key in live.renew))
 
     def _uncollected(self, live: Live, key: str, number: int, defect: Exception) -> None:
-        log.error("attempt %s of %s cannot be collected", key, live.run.text, exc_info=defect)
+        about = {"run": live.run.text, "task": key, "attempt": number}
+        log.error("%(task)s of %(run)s cannot be collected", about, exc_info=defect, extra={"about": about})
         self._fail(live, key, number, "collect_failed", str(defect))
 
     def _fail(

@@ -198,7 +198,7 @@ class Engine:
                 committed = await self._turn(live, self._decided(live, stimuli, now), now)
                 answer(answers, None if committed else Gone("the run changed meanwhile; look again"))
         except Exception as defect:
-            log.exception("run %s cannot go on", live.run.text)
+            log.exception("run %s cannot go on", live.run.text, extra={"about": {"run": live.run.text}})
             stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
             self._forget(
                 live, Conflict(f"run {live.run.text} cannot go on here: {defect}"), *answers, *stranded
@@ -307,7 +307,10 @@ class Engine:
         self._drop(live)
         if refusal.code != "conflict" or not expected:
             raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
-        log.warning("run %s grew elsewhere; it is folded and planned again", live.run.text)
+        about = {"run": live.run.text}
+        log.warning(
+            "run %s grew elsewhere; it is folded and planned again", live.run.text, extra={"about": about}
+        )
         again = await self._adopted(live.run.id)
         if again is not None:
             again.watchers, again.done = live.watchers, live.done

@@ -158,7 +158,8 @@ class ProcessExecutor:
             self._end(held)
         except Exception as error:
             # Whatever it was, the attempt must come to an end.
-            log.exception("attempt %s cannot be started", attempt.id)
+            about = {"run": attempt.run, "task": attempt.key, "attempt": attempt.number}
+            log.exception("%(task)s of %(run)s cannot be started", about, extra={"about": about})
             if held.asked and await self._look(held):
                 return
             held.refused = Refused("not_started", f"{type(error).__name__} while it was being prepared")
