@@ -125,7 +125,7 @@ class LocalSession:
 
     async def start(self, request: StartRequest) -> str:
         submission = await taken_in(request, self.home.blobs, self.home.reader)
-        run, _ = await self.home.service.submit(submission, operating_user())
+        run, _ = await self.home.service.submit(submission, operating_user(), key=request.key)
         return to_text(run)
 
     async def register(self, request: StartRequest) -> Json:

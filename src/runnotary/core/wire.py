@@ -64,6 +64,8 @@ def run_row(document: Json) -> RunRow:
         error=_json(msgspec.convert(error, ev.Failure)) if error else "",
         counts=_json(document["tasks"]),
         seq=document["log"]["events"],
+        archived_at=_maybe(document["archived_at"]),
+        held=document["held"] or "",
     )
 
 

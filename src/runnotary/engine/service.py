@@ -14,7 +14,7 @@ import msgspec
 from runnotary import __version__
 from runnotary.core import events as ev
 from runnotary.core import ledger
-from runnotary.core.chain import actor_id
+from runnotary.core.chain import actor_id, run_stream
 from runnotary.core.decide import Cancel, Update
 from runnotary.core.definition import Words
 from runnotary.core.errors import AlreadyEnded, BlobNotFound, KeyReused, RunNotFound
@@ -35,6 +35,7 @@ from runnotary.engine.submission import (
     Submission,
     Turns,
     Wishes,
+    again,
     body_of,
     check_changes,
     check_key,
@@ -137,6 +138,24 @@ class Service:
                 return known, True
             return await self._accept(submission, by, key, body), False
 
+    async def rerun(
+        self, run_id: bytes, by: ev.By, *, key: str = "", trigger: ev.Trigger | None = None
+    ) -> tuple[bytes, bool]:
+        """Start the same definition on the same inputs as a new run, linked to the one before; see `submit`.
+
+        Raises:
+            RunNotFound: there is no such run, or not for this caller.
+            KeyReused, PermissionDenied: as in `submit`.
+        """
+        row = self._permitted(run_id, by, Action.READ)
+        created = next(iter(self._store.read(run_stream(run_id)))).event
+        assert isinstance(created, ev.RunCreated)
+        large = created.inputs_large
+        inputs = decode(self._blobs.get(large.blob)) if large else created.inputs
+        submission = again(row, created, inputs, trigger or ev.Trigger("manual"))
+        body = digest(canonical({"rerun": to_text(run_id)}))
+        return await self.submit(submission, by, key=key, body=body)
+
     def replayed(self, by: ev.By, key: str, body: str) -> bytes | None:
         """Return the run that this principal's key already stands for, if any.
 
@@ -160,8 +179,8 @@ class Service:
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
         words = submission.words
-        flow_id = ""
-        if words.flow:
+        flow_id = submission.flow_id
+        if words.flow and not flow_id:
             flow_id = await self.register(submission.definition, words, by, submission.namespace)
         inline, large = self._packed(inputs)
         created = ev.RunCreated(
@@ -186,6 +205,7 @@ class Service:
             max_concurrency=submission.max_concurrency,
             on_failure=submission.on_failure,
             source=submission.source,
+            links=(ev.Link("previous", submission.previous),) if submission.previous else (),
             key=key,
             key_body=body,
         )

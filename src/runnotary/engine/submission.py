@@ -1,4 +1,4 @@
-"""What may be said about a run: words of a submission or an update, checked; and a client's own key."""
+"""What may be said about a run: words of a submission or an update, checked; repeats; a client's own key."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from runnotary.core.decide import CHANGEABLE
 from runnotary.core.definition import Words
 from runnotary.core.errors import InvalidInput
 from runnotary.core.hashing import canonical, digest
+from runnotary.core.ids import to_text
+from runnotary.core.rows import RunRow
 
 Json = Any
 WORD_MAX: Final = 256
@@ -35,13 +37,44 @@ class Wishes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Submission(Wishes, frozen=True, kw_only=True):
-    """A request for one run of a definition whose blobs are already kept."""
+    """A request for one run of a definition whose blobs are already kept.
+
+    `words` name the flow that the definition becomes. With a `flow_id` it is that flow already, whatever
+    its name means now. `previous` is the run that this one repeats.
+    """
 
     definition: str
     words: Words = Words()
+    flow_id: str = ""
+    previous: str = ""
     inputs: dict[str, Json] = {}
     trigger: ev.Trigger = ev.Trigger()
     source: dict[str, Json] = {}
+
+
+def again(row: RunRow, created: ev.RunCreated, inputs: dict[str, Json], trigger: ev.Trigger) -> Submission:
+    """Return the request that repeats a run: same definition, same inputs, and what is said about it now.
+
+    The flow's name goes on to mean what it means: of an older definition nothing is registered.
+    """
+    read = msgspec.json.decode
+    return Submission(
+        definition=created.definition,
+        words=Words(flow=created.flow, title=created.title, description=created.description),
+        flow_id=created.flow_id,
+        previous=to_text(row.id),
+        inputs=inputs,
+        trigger=trigger,
+        source=created.source,
+        namespace=row.namespace,
+        label=row.label,
+        tags=tuple(read(row.tags)),
+        labels=read(row.labels),
+        monitors=tuple(read(row.monitors)),
+        managers=tuple(read(row.managers)),
+        max_concurrency=created.max_concurrency,
+        on_failure=created.on_failure,
+    )
 
 
 def check_words(said: Wishes) -> None:
