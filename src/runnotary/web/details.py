@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Final
 
 from runnotary.core.states import OPEN, State
@@ -61,6 +62,7 @@ def _attempt(visit: Visit, run_id: str, task: Json, number: int) -> Json:
             streams.append({"tail": tail, "address": where})
     return {
         **attempt,
+        **_command(attempt["command"]),
         "facts": _facts(attempt, visit.now),
         "streams": streams,
         "inputs": _files(run_id, attempt["inputs"]),
@@ -70,6 +72,13 @@ def _attempt(visit: Visit, run_id: str, task: Json, number: int) -> Json:
         "environment": list((attempt["environment"].get("values") or {}).items()),
         "secrets": attempt["environment"].get("secrets") or [],
     }
+
+
+def _command(words: list[str]) -> dict[str, str]:
+    """Return what was executed: the arguments on one line, and a script that a shell got as its last one."""
+    if len(words) > 2 and words[-2] == "-c":
+        return {"arguments": shlex.join(words[:-1]), "script": words[-1].rstrip()}
+    return {"arguments": shlex.join(words), "script": ""}
 
 
 def _facts(attempt: Json, now: int) -> list[tuple[str, str]]:

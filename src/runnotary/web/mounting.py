@@ -2,7 +2,7 @@
 
 Rules of this file:
 
-1. It is the only one here that knows the framework.
+1. It is the only one here that knows the framework, but for the type of headers.
 2. A change goes through `guard.checked` before any page sees it.
 3. What goes wrong on purpose becomes a page that says so; what nobody foresaw is the server's to answer.
 """
@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runnotary.core.errors import InvalidInput, RunnotaryError, Unauthenticated
 from runnotary.web import guard, rendering
@@ -58,11 +60,12 @@ async def _answer(visit: Visit, page: Page) -> Answer:
     if page.method == "GET":
         answer: Answer = await run_in_threadpool(page.handler, visit)
         return answer
-    return await page.handler(visit)
+    changed: Answer = await page.handler(visit)
+    return changed
 
 
 def _elsewhere(visit: Visit) -> Answer:
-    """Send nobody to the door; from a link of another site a browser brings no cookie, so it looks again first."""
+    """Send nobody to the door; from a link on another site, which brings no cookie, here once more first."""
     asked = visit.asked
     here = address(asked.path, asked.query)
     if asked.method == "GET" and asked.headers.get("sec-fetch-site") == "cross-site":
@@ -81,15 +84,34 @@ async def _visit(site: Site, request: Request) -> Visit:
         headers=dict(request.headers),
         secure=request.url.scheme == "https",
     )
+    site.admit(request.headers)
     now = site.now()
     cookie = cookie_of(asked.headers)
     authorization = site.sessions.authorization(cookie, now)
     if authorization is None:
-        cookie, authorization = "", asked.headers.get("authorization")
+        cookie, authorization = "", request.headers.get("authorization")
     try:
         return Visit(site, asked, now, await site.identify(authorization), cookie)
     except Unauthenticated:
         return Visit(site, asked, now)
+
+
+class SignedIn:
+    """Lets a visitor's cookie stand for their token where the API is only read: feeds and files of our pages."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self._app: Final = app
+        self._site: Final = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in guard.SAFE_METHODS:
+            headers = Headers(scope=scope)
+            cookie = "" if "authorization" in headers else cookie_of(headers)
+            authorization = self._site.sessions.authorization(cookie, self._site.now()) if cookie else None
+            if authorization is not None:
+                told = (b"authorization", authorization.encode("latin-1"))
+                scope = {**scope, "headers": [*scope["headers"], told]}
+        await self._app(scope, receive, send)
 
 
 def _fields(text: str) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,7 @@ STREAMS: Final = ("stdout", "stderr")
 def printed(
     visit: Visit, run_id: str, task: Json, stream: str, lines: int, *, number: int = 0
 ) -> shown.Tail | None:
-    """Return the last lines that an attempt printed, the newest if none is named; None if it printed nothing."""
+    """Return the last lines of an attempt, the newest if none is named; None if it printed nothing."""
     attempts = task["attempts"]
     if not attempts:
         return None

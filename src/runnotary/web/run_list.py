@@ -14,6 +14,7 @@ from runnotary.web.visit import Visit, flows_of
 
 Json = Any
 SHOWN: Final = 50
+NOTHING: Final[Json] = {"runs": [], "has_next": False, "next_cursor": None}
 TABS: Final = (
     ("", "All"),
     ("running", "Running"),
@@ -29,12 +30,12 @@ def runs(visit: Visit) -> Answer:
     asked = visit.asked
     chosen = {name: asked.word(name) for name in ("status", "flow", "q")}
     cursor = asked.word("cursor")
-    wrong, page = "", {"runs": [], "has_next": False, "next_cursor": None}
+    wrong, page = "", NOTHING
     try:
         page = _page(visit, chosen, cursor)
     except InvalidInput as refused:
         wrong = refused.message
-    names = {
+    names: dict[str, Json] = {
         "runs": page["runs"],
         "wrong": wrong,
         "summary": summary(page["runs"]),

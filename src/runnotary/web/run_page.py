@@ -1,4 +1,4 @@
-"""`/runs/{id}`: one run. What went wrong stands first, then the steps, then what went in and what came out."""
+"""`/runs/{id}`: one run. What went wrong stands first, then the steps, what went in, what came out."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def live_tails(visit: Visit, document: Json, task: Json) -> list[shown.Tail]:
 
 
 def last_entries(visit: Visit, document: Json) -> tuple[list[Json], bool]:
-    """Return the end of the log without what steps report about themselves, and whether there is more before."""
+    """Return the end of the log without what steps report of themselves, and whether there is more."""
     offset = max(0, document["log"]["events"] - ENTRIES_READ)
     found = visit.operations.entries(visit.known(), document["id"], limit=ENTRIES_READ, offset=offset)
     said = [entry for entry in found["entries"] if entry["code"] != REPORTED]
@@ -188,6 +188,6 @@ def blob_of(value: Json) -> str:
 
 
 def shown_files(files: list[Json]) -> list[Json]:
-    """Return the files that the table shows: what came in, what came out, then the code; logs stand with steps."""
+    """Return what the table shows: what came out, what came in, then the code; logs stand with the steps."""
     order = {"output": 0, "input": 1, "code": 2}
     return sorted((file for file in files if file["role"] in order), key=lambda file: order[file["role"]])

@@ -2,9 +2,9 @@
 
 Rules of this file:
 
-1. The cookie holds chance, never the token; here lies its hash. Signing out, a restart or a day without a visit
-   ends it, and a token that is revoked ends it at once, because the token is asked about at each visit.
-2. A cookie opens pages, and what the API lets anybody read who may; it never changes anything through the API.
+1. The cookie holds chance, never the token; here lies its hash. Signing out, a restart or a day without a
+   visit ends it. A token that is revoked ends it at once: each visit asks about the token anew.
+2. A cookie opens pages, and what the API lets its holder read; it changes nothing through the API.
 """
 
 from __future__ import annotations

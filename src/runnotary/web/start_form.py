@@ -102,7 +102,7 @@ def _is_about(problem: str, name: str) -> bool:
 
 
 def _field(declared: Input, text: str, problem: str) -> Field:
-    kind, choices = "text", ()
+    kind, choices = "text", tuple[tuple[str, str], ...]()
     if "enum" in declared.schema:
         kind, choices = "choice", tuple((_written(one), _written(one)) for one in declared.schema["enum"])
     elif declared.type == "boolean":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
+from starlette.datastructures import Headers
 
 from runnotary.core.permissions import Action, People, Who, granted
 from runnotary.engine.operations import Operations
@@ -21,17 +22,22 @@ Json = Any
 
 @dataclass(frozen=True)
 class Site:
-    """What the pages stand on. `identify` tells whom an Authorization header stands for, or raises; `now` is in µs."""
+    """What the pages stand on.
+
+    `identify` tells whom an Authorization header stands for, or raises Unauthenticated; `admit` refuses
+    requests (by their headers) that have no business here at all; `now` is in µs.
+    """
 
     operations: Operations
     identify: Callable[[str | None], Awaitable[Who]]
+    admit: Callable[[Headers], None]
     sessions: Sessions
     now: Callable[[], int]
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What a page needs. `cookie` is that of a visitor who signed in, else empty; nobody has come if `who` is None."""
+    """What a page needs. Nobody has come if `who` is None; `cookie` is that of a visitor who signed in."""
 
     site: Site
     asked: Asked
@@ -54,7 +60,7 @@ class Visit:
         assert self.who is not None
         return self.who
 
-    def page(self, template: str, http_status: int = 200, **names: Any) -> Answer:
+    def page(self, template: str, http_status: int = 200, /, **names: Any) -> Answer:
         """Answer with a page; of a page that changes by itself, with that part alone if it was asked for."""
         return Answer(render(template, view=View(self), now=self.now, **names), http_status)
 
