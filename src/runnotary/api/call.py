@@ -9,9 +9,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from runnotary.core.permissions import Who
 from runnotary.engine.following import Frame
 from runnotary.engine.operations import Operations
+from runnotary.engine.questions import Bytes
 
 Json = Any
 
@@ -27,8 +27,8 @@ Json = Any
 class Call:
     """One call, its parts read and checked against the route's types.
 
-    `query` and `body` are structs of the types that the route names; `headers` has lower-case names. A
-    body of bytes that was too large for memory lies at `upload`.
+    `query` and `body` are structs of the types that the route names; a body of bytes is `bytes`, or the path
+    of a file if it is long. `headers` has lower-case names. On routes for everybody nobody is known.
     """
 
     operations: Operations
@@ -37,7 +37,8 @@ class Call:
     query: Any = None
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    upload: Path | None = None
+    description: Callable[[], Json] = dict
+    exposition: Callable[[str], tuple[bytes, str]] | None = None
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -49,21 +50,26 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """Bytes of the record. `name` is what a browser would save them as."""
+    """Bytes of the record."""
 
-    data: bytes | Path
-    name: str
-    digest: str = ""
+    bytes: Bytes
     media_type: str = "application/octet-stream"
-    temporary: bool = False
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Text that was written already."""
+
+    data: bytes
+    media_type: str
 
 
 @dataclass(frozen=True)
 class Feed:
     """Frames that arrive as they happen."""
 
-    frames: AsyncIterator[Frame]
+    frames: AsyncGenerator[Frame, None]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Document | Content | Feed
+Answer = Document | Content | Written | Feed
 Handler = Callable[[Call], Answer | Awaitable[Answer]]

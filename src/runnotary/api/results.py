@@ -117,15 +117,6 @@ class VersionList(Result, frozen=True):
     versions: list[dict[str, Json]]
 
 
-class Registered(Result, frozen=True):
-    flow: str | None
-    flow_id: str | None
-    namespace: str
-    definition_hash: str
-    version: str | None
-    versions: int
-
-
 class Entry(Result, frozen=True):
     time: str
     code: str
@@ -229,20 +220,54 @@ class Health(Result, frozen=True):
     status: str
 
 
+class Definition(Result, frozen=True):
+    """A definition in its canonical form: the bytes of this JSON, written canonically, have its hash."""
+
+    steps: dict[str, dict[str, Json]]
+
+
 class Whoami(Result, frozen=True):
     principal: str
     auth: str
     names: list[str]
     roles: dict[str, list[str]]
+    scopes: list[str] | None
+    token: str | None = None
+
+
+class Held(Result, frozen=True):
+    principal: str
+    roles: list[str]
 
 
 class NamespaceDocument(Result, frozen=True):
+    """A namespace; who has which role in it is there for its admins only."""
+
     namespace: str
-    title: str | None
+    title: str
+    created_at: str | None
+    created_by: str | None
+    your_roles: list[str]
+    roles: list[Held] | None = None
 
 
 class NamespaceList(Result, frozen=True):
     namespaces: list[NamespaceDocument]
+
+
+class AccessChange(Result, frozen=True):
+    time: str
+    kind: str
+    namespace: str
+    subject: str
+    by: dict[str, Json]
+    reason: str
+    was: dict[str, Json]
+    set: dict[str, Json]
+
+
+class AccessHistory(Result, frozen=True):
+    changes: list[AccessChange]
 
 
 class RolesDocument(Result, frozen=True):
@@ -251,22 +276,23 @@ class RolesDocument(Result, frozen=True):
     roles: list[str]
 
 
-class RolesList(Result, frozen=True):
-    roles: dict[str, list[str]]
-
-
 class TokenDocument(Result, frozen=True):
     id: str
     principal: str
     name: str
+    last4: str
+    scopes: list[str] | None
+    status: str
+    created_at: str
+    created_by: str
+    created_with: str | None
+    expires_at: str | None
+    revoked_at: str | None
 
 
-class NewToken(Result, frozen=True):
+class NewToken(TokenDocument, frozen=True):
     """A token with its secret, which is shown this once."""
 
-    id: str
-    principal: str
-    name: str
     secret: str
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from runnotary.core.states import State
-from runnotary.engine.requests import Changes, RunRequest, Word
+from runnotary.engine.requests import Changes, Word
 
 Json = Any
 Namespace = Annotated[str, Meta(max_length=64, description="namespace; `default` if absent")]
@@ -19,11 +19,12 @@ Namespaces = Annotated[tuple[str, ...], Meta(description="any of these namespace
 RunName = Annotated[str, Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, Meta(max_length=1000, description="why, for the record")]
 Time = Annotated[str, Meta(description="RFC 3339, or a date: its first moment in UTC")]
-Any_ = tuple[str, ...]
+Some = tuple[str, ...]
 Size = Annotated[int, Meta(ge=1, le=1000)]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000)]
 Cursor = Annotated[str, Meta(max_length=1000, description="`next_cursor` of the page before")]
 Days = Annotated[str, Meta(max_length=20, description="a duration: 30d, 12h, 90m")]
+SomeOrOne = str | tuple[str, ...]
 OrderBy = Literal["created_at", "started_at", "ended_at", "label", "flow", "status"]
 
 
@@ -46,15 +47,15 @@ class ListFlows(Query, frozen=True):
 class ListRuns(Query, frozen=True):
     """Filters: AND between words, OR between the values of one word."""
 
-    flow: Any_ = ()
+    flow: Some = ()
     status: tuple[State, ...] = ()
-    kind: Any_ = ()
-    tag: Any_ = ()
+    kind: Some = ()
+    tag: Some = ()
     label: Annotated[str, Meta(description="a part of the label, whatever the case")] = ""
-    created_by: Any_ = ()
-    owner: Any_ = ()
+    created_by: Some = ()
+    owner: Some = ()
     parent: str = ""
-    asset: Any_ = ()
+    asset: Some = ()
     q: Annotated[str, Meta(description="text in label, flow, tags or error, or the start of an id")] = ""
     namespace: Namespaces = ()
     started_from: Time | None = None
@@ -77,15 +78,27 @@ class Page(Query, frozen=True):
 
 
 class OfTask(Query, frozen=True):
-    item: Annotated[int, Meta(ge=0, description="which task of a `for_each` step, from 0")] | None = None
+    item: (
+        Annotated[int, Meta(ge=0, le=10_000_000, description="task of a `for_each` step, from 0")] | None
+    ) = None
 
 
 class OfStream(OfTask, frozen=True):
-    attempt: Annotated[int, Meta(ge=1, description="this attempt, not the last")] | None = None
+    attempt: Annotated[int, Meta(ge=1, le=100_000, description="this attempt, not the last")] | None = None
 
 
 class After(Query, frozen=True):
-    after: Annotated[str, Meta(max_length=64, description="as the header Last-Event-ID")] = ""
+    """Where to begin if the header Last-Event-ID says nothing: after this id; `latest` is now."""
+
+    after: Annotated[str, Meta(max_length=20, pattern="^(latest|[0-9]*)$")] = ""
+
+
+class Because(Query, frozen=True):
+    reason: Reason = ""
+
+
+class ByRole(Because, frozen=True):
+    role: Annotated[str, Meta(max_length=32, description="this role; every one if absent")] = ""
 
 
 # --- bodies --------------------------------------------------------------------------------------
@@ -100,6 +113,10 @@ class FlowBody(Body, frozen=True):
     version: Word = ""
     title: Word = ""
     description: Annotated[str, Meta(max_length=4000)] = ""
+    test: Json = None
+    order: tuple[str, ...] = ()
+    inputs: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    steps: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
 
 
 class Why(Body, frozen=True):
@@ -114,9 +131,21 @@ class CancelBody(Why, frozen=True):
 Runs = Annotated[tuple[RunName, ...], Meta(min_length=1, max_length=1000)]
 
 
+AtOnce = Annotated[int, Meta(le=1000, description="at a time; 10 if absent or not positive")]
+Entries = Annotated[
+    tuple[Json, ...],
+    Meta(
+        min_length=1,
+        max_length=1000,
+        description="what is wrong with one entry is said in its own result",
+        extra_json_schema={"items": {"$ref": "#/components/schemas/RunRequest"}},
+    ),
+]
+
+
 class BatchStart(Body, frozen=True):
-    runs: Annotated[tuple[RunRequest, ...], Meta(min_length=1, max_length=1000)]
-    concurrency: Annotated[int, Meta(le=1000, description="at a time; 10 if absent or not positive")] = 0
+    runs: Entries
+    concurrency: AtOnce = 0
 
 
 class BatchGet(Body, frozen=True):
@@ -127,31 +156,73 @@ class BatchCancel(Body, frozen=True):
     ids: Runs
     reason: Reason = ""
     grace_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
-    concurrency: Annotated[int, Meta(le=1000)] = 0
+    concurrency: AtOnce = 0
 
 
 class Update(Changes, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Changes of one run, by its id."""
+
     id: RunName
     if_match: Annotated[str, Meta(max_length=100)] = ""
 
 
 class BatchUpdate(Body, frozen=True):
-    updates: Annotated[tuple[Update, ...], Meta(min_length=1, max_length=1000)]
-    concurrency: Annotated[int, Meta(le=1000)] = 0
+    updates: Annotated[
+        tuple[Json, ...],
+        Meta(
+            min_length=1,
+            max_length=1000,
+            extra_json_schema={"items": {"$ref": "#/components/schemas/Update"}},
+        ),
+    ]
+    concurrency: AtOnce = 0
 
 
 class Sweep(Body, frozen=True):
-    """Which ended runs to put away: all filters must hold."""
+    """Which ended runs to put away: older than this, and as every filter says."""
 
     older_than: Days
-    flow: Any_ = ()
-    status: tuple[State, ...] = ()
-    kind: Any_ = ()
-    tag: Any_ = ()
+    flow: SomeOrOne = ()
+    status: State | tuple[State, ...] = ()
+    kind: SomeOrOne = ()
+    tag: SomeOrOne = ()
     label: Word = ""
-    created_by: Any_ = ()
-    owner: Any_ = ()
-    namespace: tuple[str, ...] = ()
+    created_by: SomeOrOne = ()
+    owner: SomeOrOne = ()
+    parent: Annotated[str, Meta(max_length=26)] = ""
+    asset: SomeOrOne = ()
+    q: Word = ""
+    namespace: SomeOrOne = ()
+    started_from: Time | None = None
+    started_to: Time | None = None
+    ended_from: Time | None = None
+    ended_to: Time | None = None
     include_archived: bool = False
     reason: Reason = ""
     dry_run: bool = False
+
+
+class NamespaceBody(Body, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    title: Word = ""
+    reason: Reason = ""
+
+
+class RoleBody(Body, frozen=True):
+    role: Annotated[str, Meta(min_length=1, max_length=32)]
+    reason: Reason = ""
+
+
+class TokenBody(Body, frozen=True):
+    """A token for a principal; one's own if none is named. `scopes` are actions and `namespace:NAME`."""
+
+    name: Annotated[str, Meta(max_length=100)] = ""
+    principal: Annotated[str, Meta(max_length=256)] = ""
+    scopes: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    expires_at: Time | None = None
+    reason: Reason = ""
+
+
+class GroupBody(Body, frozen=True):
+    members: Annotated[tuple[str, ...], Meta(max_length=200)]
+    reason: Reason = ""

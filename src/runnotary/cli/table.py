@@ -6,67 +6,26 @@ command, imports none of it.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class Option(NamedTuple):
-    """One option or positional argument. `kind`: flag, value, many (may be repeated), number or words."""
-
-    names: tuple[str, ...]
-    help: str
-    kind: str = "value"
-    metavar: str = ""
-    choices: tuple[str, ...] = ()
-    into: str = ""
-
-
-class Command(NamedTuple):
-    """One command. `handler` is `module:function`; `rest` says what may stand after `--`."""
-
-    words: tuple[str, ...]
-    handler: str
-    summary: str
-    options: tuple[Option, ...] = ()
-    rest: str = ""
-    details: str = ""
-
-    @property
-    def name(self) -> str:
-        return " ".join(self.words)
-
-
-FORMATS: Final = ("table", "json", "jsonl", "yaml", "name")
-
-GLOBAL: Final = (
-    Option(
-        ("--home",), "data directory; else the nearest .runnotary upwards, else ./.runnotary", metavar="DIR"
-    ),
-    Option(
-        ("--durability",),
-        "full (default): an acknowledged fact survives a power cut",
-        choices=("full", "normal"),
-    ),
-    Option(("--slots",), "attempts running at once", kind="number", metavar="N"),
-    Option(("--url",), "ask this server instead of a home here (RUNNOTARY_URL)", metavar="URL"),
+from runnotary.cli.options import (
+    ABOUT_A_RUN,
+    FORCE,
+    FORMATS,
+    GLOBAL,
+    LONG_OUTPUT,
+    NAMESPACE,
+    OUTPUT,
+    QUIET,
+    RUN,
+    SOME_STEP,
+    STEP,
+    Command,
+    Option,
 )
-OUTPUT: Final = Option(("-o", "--format"), "how the answer is written", choices=FORMATS, into="format")
-LONG_OUTPUT: Final = Option(("--format",), "how the answer is written", choices=FORMATS, into="format")
+from runnotary.cli.table_access import ACCESS
 
-RUN: Final = Option(("run",), "run id, unique beginning of one, @latest or @latest:FLOW", metavar="RUN")
-STEP: Final = Option(("step",), "step, or one task of it: NAME[3]", metavar="STEP")
-SOME_STEP: Final = STEP._replace(kind="maybe")
-FORCE: Final = Option(("--force",), "replace files that exist", kind="flag")
-QUIET: Final = Option(
-    ("-q", "--quiet"), "print the run's id as soon as it is accepted, and nothing else", "flag"
-)
-NAMESPACE: Final = Option(("-n", "--namespace"), "namespace of flows and runs", metavar="NAME")
-
-ABOUT_A_RUN: Final = (
-    Option(("--label",), "a text to find the run by", metavar="TEXT"),
-    Option(("--tag",), "a tag; may be repeated", "many", metavar="TAG", into="tags"),
-    Option(("--monitor",), "who may see the run; may be repeated", "many", metavar="WHO", into="monitors"),
-    Option(("--manage",), "who may change the run; may be repeated", "many", metavar="WHO", into="managers"),
-)
+__all__ = ["COMMANDS", "FORMATS", "GLOBAL", "NOUNS", "OUTPUT", "START", "Command", "Option"]
 
 START: Final = Command(
     ("start",),
@@ -241,6 +200,24 @@ FLOWS: Final = (
     ),
 )
 
+UP: Final = Command(
+    ("up",),
+    "runnotary.cli.up:up",
+    "serve a home: the HTTP API, the pages and the engine",
+    (
+        Option(("--host",), "address to listen on (default 127.0.0.1)", metavar="ADDRESS"),
+        Option(("--port",), "port to listen on (default 8765; 0 takes a free one)", metavar="PORT"),
+        Option(("--log-format",), "what is written on standard error", choices=("text", "json")),
+        Option(
+            ("--log-level",),
+            "from which level on it is written",
+            choices=("debug", "info", "warning", "error"),
+        ),
+    ),
+    details="Without credentials (tokens, or an identity provider in the settings) it serves this machine only.\n"
+    "SIGTERM or Ctrl-C: no new step begins, requests finish, what runs lives on until the next `up`.",
+)
+
 OTHERS: Final = (
     Command(
         ("verify",),
@@ -268,5 +245,5 @@ OTHERS: Final = (
     Command(("version",), "runnotary.cli.version:version", "the release of this command"),
 )
 
-COMMANDS: Final = {command.words: command for command in (START, EXEC, *RUNS, *FLOWS, *OTHERS)}
-NOUNS: Final = ("run", "flow", "admin")
+COMMANDS: Final = {command.words: command for command in (START, EXEC, UP, *RUNS, *FLOWS, *ACCESS, *OTHERS)}
+NOUNS: Final = ("run", "flow", "namespace", "group", "token", "admin")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
@@ -22,7 +22,6 @@ import msgspec
 
 from runnotary.core import events as ev
 from runnotary.core.chain import LEDGER, RUN, Recorded, run_stream, stream_name
-from runnotary.core.errors import InvalidInput
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Action, People, Who, granted, visible
 from runnotary.core.rows import RunRow
@@ -35,6 +34,10 @@ Json = Any
 PIECE: Final = 256
 """Frames that are read, and shared, at a time."""
 
+MARK_BITS: Final = 20
+WHOLE: Final = (1 << MARK_BITS) - 1
+"""In a mark: all events of that commit."""
+
 ENDED: Final = "end"
 OF_LEDGERS: Final = (ev.DefinitionChanged, ev.StreamErased)
 """What everybody who may read a namespace is told of its ledger; the rest is for its admins to look up."""
@@ -43,10 +46,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One thing that happened: `id` is where to go on after it, `data` a JSON object as text.
-
-    An empty `type` says only where the follower stands now.
-    """
+    """One thing that happened: `id` is where to go on after it, `data` a JSON object as text."""
 
     id: str
     type: str
@@ -62,7 +62,7 @@ class Tail:
     def __init__(self, store: Store, run: bytes) -> None:
         self._store: Final = store
         self._id: Final = run
-        self._run: Final = to_text(run)
+        self._of: Final = {"run": to_text(run)}
         self._stream: Final = run_stream(run)
         self._frames: deque[Frame] = deque(maxlen=2 * PIECE)
         self._last = 0
@@ -102,14 +102,14 @@ class Tail:
             self._last = entry.seq
 
     def _frame(self, entry: Recorded) -> Frame:
-        return frame(str(entry.seq), self._run, entry)
+        return frame(str(entry.seq), self._of, entry)
 
 
-def frame(mark: str, run: str | None, entry: Recorded, **words: Json) -> Frame:
-    """Return an event as a frame."""
+def frame(mark: str, of: dict[str, str], entry: Recorded) -> Frame:
+    """Return an event of a run or of another stream as a frame."""
     name = ev.NAMES[type(entry.event)]
-    said = {"run": run, "seq": entry.seq, "time": time_text(entry.at), "type": name}
-    return Frame(mark, name, _encode(said | words | {"details": msgspec.to_builtins(entry.event)}))
+    said = {**of, "seq": entry.seq, "time": time_text(entry.at), "type": name}
+    return Frame(mark, name, _encode(said | {"details": msgspec.to_builtins(entry.event)}))
 
 
 class Following:
@@ -132,7 +132,7 @@ class Following:
             except TimeoutError:
                 return
 
-    async def run(self, who: Who, found: RunRow, after: int) -> AsyncIterator[Frame]:
+    async def run(self, who: Who, found: RunRow, after: int) -> AsyncGenerator[Frame, None]:
         """Yield the events of a run after `after` as they happen, and `end` once it is over.
 
         Stops without `end` when the caller may see the run no longer.
@@ -152,15 +152,9 @@ class Following:
                 await woken.wait()
                 woken.clear()
 
-    async def all(self, who: Who, after: str) -> AsyncIterator[Frame]:
-        """Yield the events of every run the caller may see, after a mark that a frame had; from now on if "".
-
-        Raises:
-            InvalidInput: the mark is none.
-        """
-        pos, seq = read_mark(after) if after else (self._store.position(), 0)
-        if not after:
-            yield Frame(str(pos), "")
+    async def all(self, who: Who, after: int) -> AsyncGenerator[Frame, None]:
+        """Yield the events of every run the caller may see, after a mark that a frame had; 0 is the first."""
+        pos, done = place_of(after)
         woken = asyncio.Event()
         self._waiting.add(woken)
         try:
@@ -168,11 +162,11 @@ class Following:
                 woken.clear()
                 changes = self._store.feed(pos, PIECE)
                 for change in changes:
-                    for one in self._frames(who, change, seq):
+                    for one in self._frames(who, change, done):
                         yield one
-                    pos, seq = change.pos, 0
+                    pos, done = change.pos, 0
                 if changes:
-                    yield Frame(str(pos), "")
+                    await asyncio.sleep(0)  # a long past must not keep others waiting
                 else:
                     await woken.wait()
         finally:
@@ -203,49 +197,37 @@ class Following:
             if not tail.waiting:
                 self._tails.pop(stream, None)
 
-    def _frames(self, who: Who, change: Change, seq: int) -> Iterator[Frame]:
-        """Yield the events of one commit of one stream that the caller may see, those up to `seq` left out.
-
-        All but the last are marked `position.seq`, so that whoever stops between them goes on between them.
-        """
-        first = max(change.from_seq, seq + 1)
-        kind, run = change.stream[:1], None
+    def _frames(self, who: Who, change: Change, done: int) -> Iterator[Frame]:
+        """Yield the events of one commit of one stream that the caller may see, but for the first `done`."""
+        kind, name = change.stream[:1], change.stream[1:]
         if kind == RUN:
-            row = self._store.run(change.stream[1:])
+            row = self._store.run(name)
             if row is None or not visible(who.caller).shows(people_of(row)):
                 return
-            run = to_text(row.id)
-        elif kind != LEDGER or not self._may_read(who, change.stream[1:].decode()):
+            of = {"run": to_text(name)}
+        elif kind == LEDGER and self._may_read(who, name.decode()):
+            of = {"stream": stream_name(change.stream)}
+        else:
             return
-        words = {} if run else {"stream": stream_name(change.stream)}
-        for entry in islice(self._store.read(change.stream, first - 1), change.seq - first + 1):
-            if run or isinstance(entry.event, OF_LEDGERS):
-                last = entry.seq == change.seq
-                mark = str(change.pos) if last else f"{change.pos}.{entry.seq}"
-                yield frame(mark, run, entry, **words)
+        before = change.from_seq - 1
+        for entry in islice(self._store.read(change.stream, before + done), change.seq - before - done):
+            if kind == RUN or isinstance(entry.event, OF_LEDGERS):
+                yield frame(str(mark(change.pos, entry.seq - before)), of, entry)
 
     def _may_read(self, who: Who, namespace: str) -> bool:
         return Action.READ in granted(who.caller, People(namespace))
 
 
-def read_mark(text: str) -> tuple[int, int]:
-    """Read where a follower of all streams stands: a position to go on after, and how far into the next.
+def mark(pos: int, done: int) -> int:
+    """Return where a follower of all streams stands: so many events of the commit at a position are done.
 
-    Raises:
-        InvalidInput: it is no mark.
+    Positions and events have one order, so marks do; a mark stays exact in a JavaScript number up to
+    position 2^33.
     """
-    pos, _, seq = text.partition(".")
-    if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in (pos, seq or "0")):
-        raise InvalidInput(f"{text[:40]} is no place in the log", hint="use the `id` of the last event")
-    return (int(pos) - 1, int(seq)) if seq else (int(pos), 0)
+    return pos << MARK_BITS | min(done, WHOLE)
 
 
-def read_seq(text: str) -> int:
-    """Read where a follower of one run stands.
-
-    Raises:
-        InvalidInput: it is no place in a run.
-    """
-    if text and not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise InvalidInput(f"{text[:40]} is no place in a run", hint="use the `id` of the last event")
-    return int(text or 0)
+def place_of(after: int) -> tuple[int, int]:
+    """Return the position to go on after, and how many events of the next one are done."""
+    pos, done = after >> MARK_BITS, after & WHOLE
+    return (pos, 0) if done in (0, WHOLE) else (pos - 1, done)

@@ -9,9 +9,9 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -19,16 +19,18 @@ from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
 from runnotary.core.definition import Words, define
 from runnotary.core.errors import Changed, FlowNotFound, InvalidInput, InvalidRunInput
-from runnotary.core.hashing import digest_text, is_digest
+from runnotary.core.hashing import canonical, digest, digest_text, is_digest
 from runnotary.core.ids import to_text
-from runnotary.core.permissions import Action, People, Who, require
+from runnotary.core.permissions import EVERYWHERE, Action, People, Who, granted, require
 from runnotary.core.states import TERMINAL
 from runnotary.engine.access import Access
-from runnotary.engine.following import Following, Frame, read_mark
-from runnotary.engine.questions import Questions
+from runnotary.engine.following import WHOLE, Following, Frame, mark
+from runnotary.engine.questions import Places, Questions
 from runnotary.engine.reader import Reader
 from runnotary.engine.requests import Changes, RunRequest
-from runnotary.engine.service import Service, Submission, Wishes
+from runnotary.engine.service import Service
+from runnotary.engine.submission import Submission, Wishes
+from runnotary.ports import RunQuery
 
 Json = Any
 PUT_FIRST: Final = "put its bytes first: POST /api/v1/blobs"
@@ -38,15 +40,20 @@ _WISHES: Final = frozenset(Wishes.__struct_fields__) - {"namespace"}
 class Operations(Questions):
     """The operations of one home: its questions, and what changes something."""
 
-    def __init__(
-        self, service: Service, access: Access, reader: Reader, running: Callable[[str, str], Path]
-    ) -> None:
-        super().__init__(reader, running)
+    def __init__(self, service: Service, access: Access, reader: Reader, places: Places) -> None:
+        super().__init__(reader, places)
         self.access: Final = access
         self._service: Final = service
         self._following: Final = Following(reader.store)
 
     # --- flows ---------------------------------------------------------------------------------
+
+    def flows_of(self, who: Who, namespaces: Sequence[str]) -> Json:
+        """Return the flows of some namespaces; `*` stands for every one that the caller may read."""
+        if EVERYWHERE in namespaces:
+            known = [one["namespace"] for one in self.access.namespaces(who)]
+            namespaces = [name for name in known if Action.READ in granted(who.caller, People(name))]
+        return {"flows": [flow for name in namespaces for flow in self.flows(who, name)["flows"]]}
 
     async def register(self, who: Who, document: Json, namespace: str, words: Words) -> Json:
         """Let the name of a flow mean this definition; the words win over those in the document.
@@ -87,7 +94,12 @@ class Operations(Questions):
         """
         namespace = request.namespace or "default"
         require(who.caller, Action.START, People(namespace))
-        definition, words = self._meant(who, request, namespace)
+        key = key or request.idempotency_key
+        body = _body_of(request)
+        known = self._service.replayed(who.by, key, body)
+        if known is not None:
+            return self.run(who, to_text(known)), True
+        definition, words = self._definition_of(who, request, namespace)
         wishes = {name: getattr(request, name) for name in _WISHES}
         submission = Submission(
             definition=definition,
@@ -97,10 +109,10 @@ class Operations(Questions):
             namespace=namespace,
             **wishes,
         )
-        run, replayed = await self._service.submit(submission, who.by, key=key or request.idempotency_key)
+        run, replayed = await self._service.submit(submission, who.by, key=key, body=body)
         return self.run(who, to_text(run)), replayed
 
-    def _meant(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words]:
+    def _definition_of(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words]:
         """Return the definition a request names, and the words of its flow."""
         if (request.flow is None) == (request.definition is None):
             raise InvalidInput("name either `flow` or `definition`")
@@ -210,6 +222,24 @@ class Operations(Questions):
         await self._service.purge(row.id, who.by, reason)
         return {"id": to_text(row.id), "purged": True}
 
+    async def sweep(
+        self,
+        who: Who,
+        query: RunQuery,
+        action: Literal["archive", "purge"],
+        older_than: int,
+        *,
+        reason: str = "",
+        dry_run: bool = False,
+    ) -> Json:
+        """Archive or purge the ended runs that the filters leave, that are `older_than` µs old, and that the
+        caller may; with `dry_run` only say which.
+        """
+        gone = await self._service.sweep(
+            query, who.by, action=action, older_than=older_than, reason=reason, dry_run=dry_run
+        )
+        return {"runs": [to_text(run) for run in gone], "count": len(gone), "dry_run": dry_run}
+
     # --- following -----------------------------------------------------------------------------
 
     async def wait(self, who: Who, name: str, seconds: float) -> Json:
@@ -219,7 +249,7 @@ class Operations(Questions):
             await self._following.ended(row.id, seconds)
         return self.run(who, to_text(row.id))
 
-    def follow(self, who: Who, name: str, after_seq: int) -> AsyncIterator[Frame]:
+    def follow(self, who: Who, name: str, after_seq: int) -> AsyncGenerator[Frame, None]:
         """Yield a run's events from after `after_seq` on, and `end` once it is over.
 
         Raises:
@@ -228,15 +258,13 @@ class Operations(Questions):
         row = self.seen(who, name)
         return self._following.run(who, row, after_seq)
 
-    def follow_all(self, who: Who, after: str) -> AsyncIterator[Frame]:
-        """Yield the events of all runs the caller may see after a mark that a frame had; "" is from now on.
-
-        Raises:
-            InvalidInput: the mark is none.
-        """
-        if after:
-            read_mark(after)
+    def follow_all(self, who: Who, after: int) -> AsyncGenerator[Frame, None]:
+        """Yield the events of all runs the caller may see, after the mark of a frame; 0 is the beginning."""
         return self._following.all(who, after)
+
+    def newest_mark(self) -> int:
+        """Return the mark after which only what happens from now on follows."""
+        return mark(self._store.position(), WHOLE)
 
     # --- blobs ---------------------------------------------------------------------------------
 
@@ -249,3 +277,8 @@ class Operations(Questions):
             name, size = await asyncio.to_thread(self.reader.blobs.put, data), len(data)
         await self._store.append([])
         return {"digest": name, "size": size}
+
+
+def _body_of(request: RunRequest) -> str:
+    """Return the digest of what is asked for, whatever key it is asked under."""
+    return digest(canonical(msgspec.to_builtins(msgspec.structs.replace(request, idempotency_key=""))))

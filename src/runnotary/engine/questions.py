@@ -11,10 +11,9 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -30,7 +29,7 @@ from runnotary.core.errors import (
     RunNotFound,
     TaskNotFound,
 )
-from runnotary.core.hashing import NotCanonical
+from runnotary.core.hashing import EMPTY, NotCanonical
 from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
 from runnotary.core.permissions import Action, People, Who, require, visible
 from runnotary.core.rows import FlowRow, RunRow
@@ -48,14 +47,27 @@ LOOKS: Final = 5
 _PAGING: Final = {"limit": 50, "offset": 0, "after": None, "visible": None}
 
 
+class Places(Protocol):
+    """Where bytes lie as files, for whoever sends parts of them."""
+
+    def stream(self, attempt: str, kind: str) -> Path:
+        """Return where a running attempt writes `stdout` or `stderr`."""
+
+    def blob(self, digest: str) -> Path | None:
+        """Return the file that a large blob is; small ones are none."""
+
+
 @dataclass(frozen=True)
 class Bytes:
-    """Bytes of the record: by a digest, or what a running attempt has written so far."""
+    """Bytes of the record, or what a running attempt has written so far; no `path` if they are small.
+
+    `cut` says that the middle of a long stream was not kept.
+    """
 
     name: str
     digest: str = ""
     path: Path | None = None
-    truncated: bool = False
+    cut: bool = False
 
 
 def people_of(row: RunRow) -> People:
@@ -65,15 +77,12 @@ def people_of(row: RunRow) -> People:
 
 
 class Questions:
-    """The read side of a home, for callers with rights of their own.
+    """The read side of a home, for callers with rights of their own."""
 
-    `running` says where a running attempt writes a stream: (attempt id, `stdout` or `stderr`) to a path.
-    """
-
-    def __init__(self, reader: Reader, running: Callable[[str, str], Path]) -> None:
+    def __init__(self, reader: Reader, places: Places) -> None:
         self.reader: Final = reader
         self._store: Final = reader.store
-        self._running: Final = running
+        self._places: Final = places
         self._definitions: set[str] = set()
 
     # --- which run -----------------------------------------------------------------------------
@@ -215,8 +224,10 @@ class Questions:
         chosen = attempts[number - 1]
         log = chosen.get(stream)
         if log and log.get("blob"):
-            return Bytes(stream, log["blob"], truncated=bool(log.get("truncated")))
-        return Bytes(stream, path=self._running(chosen["id"], stream))
+            return self._kept(stream, log["blob"], cut=bool(log.get("truncated")))
+        if chosen["status"] == "running":
+            return Bytes(stream, path=self._places.stream(chosen["id"], stream))
+        return Bytes(stream, EMPTY)
 
     def files(self, who: Who, name: str) -> Json:
         """Return every file of a run, each with its digest."""
@@ -232,7 +243,7 @@ class Questions:
         outputs = self.reader.document(row)["outputs"] or {}
         output = outputs.get(file)
         if isinstance(output, dict) and ("$file" in output or "$dir" in output):
-            return Bytes(output["name"], output.get("$file") or output["$dir"])
+            return self._kept(output["name"], output.get("$file") or output["$dir"])
         found = {
             one["blob"]: one["path"]
             for one in self.reader.files(row)
@@ -249,7 +260,7 @@ class Questions:
         if len(found) > 1:
             raise InvalidInput(f"{file[:200]} names several files of run {to_text(row.id)}: put TASK/ before")
         ((digest, path),) = found.items()
-        return Bytes(os.path.basename(path), digest)
+        return self._kept(os.path.basename(path), digest)
 
     def lineage(self, who: Who, name: str) -> Json:
         """Return which file of a run came from which, as a graph and in words."""
@@ -322,8 +333,11 @@ class Questions:
             BlobNotFound: it is not here.
         """
         self.require_somewhere(who)
+        return self._kept(digest.removeprefix("sha256:"), digest)
+
+    def _kept(self, name: str, digest: str, *, cut: bool = False) -> Bytes:
         self.reader.blobs.size(digest)
-        return Bytes(digest.removeprefix("sha256:"), digest)
+        return Bytes(name, digest, self._places.blob(digest), cut)
 
     def require_somewhere(self, who: Who) -> None:
         """Let pass who may read the runs of some namespace.

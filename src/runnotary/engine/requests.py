@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runnotary.engine.service import Wishes
+from runnotary.engine.submission import Wishes
 
 Json = Any
 Word = Annotated[str, Meta(max_length=256)]

@@ -1,0 +1,210 @@
+"""`runnotary up`: a home, its engine and everything that is served of it, in one process.
+
+    LocalSession (home, engine, socket for commands here) → Operations → Application → uvicorn
+
+Rules of this file:
+
+1. Who may speak to the server is settled before the port is open: without credentials it serves this
+   machine only.
+2. SIGTERM and SIGINT: no new step, feeds end, requests under way finish; attempts live on under the keeper. A
+   second signal does not wait for requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from runnotary.app.home import Embedded
+from runnotary.app.observing import observed
+from runnotary.app.reporting import lines
+from runnotary.app.session import LocalSession
+from runnotary.app.system import SystemClock, operating_user
+from runnotary.config import Settings
+from runnotary.core.errors import Conflict, InvalidInput, RunnotaryError
+from runnotary.core.events import By
+from runnotary.engine.operations import Operations
+from runnotary.server.application import Application
+from runnotary.server.guards import is_loopback
+from runnotary.server.identity import Identity
+from runnotary.server.metrics import Metrics
+from runnotary.store.blobs import LocalBlobs
+
+GRACE_S: Final = 10
+BACKLOG: Final = 2048
+
+log = logging.getLogger("runnotary.server")
+
+
+class HomeFiles:
+    """Where bytes of a home lie as files."""
+
+    def __init__(self, home: Path, blobs: LocalBlobs) -> None:
+        self._attempts: Final = home.absolute() / "attempts"
+        self._blobs: Final = blobs
+
+    def stream(self, attempt: str, kind: str) -> Path:
+        """Return where a running attempt writes `stdout` or `stderr`."""
+        return self._attempts / attempt / kind
+
+    def blob(self, digest: str) -> Path | None:
+        """Return the file that a large blob is."""
+        path = self._blobs.path(digest)
+        return path if path.is_file() else None
+
+
+def operations_of(home: Embedded) -> Operations:
+    """Return the facade of a home; the event loop must be running."""
+    files = HomeFiles(home.settings.home, home.blobs)
+    return Operations(home.service, home.access, home.reader, files)
+
+
+def application_of(home: Embedded, *, local: By | None, metrics: Metrics | None = None) -> Application:
+    """Return a home as an application. `local` is whom requests without credentials are taken for."""
+    identity = Identity(home.access, home.settings, SystemClock(), local=local)
+    return Application(operations_of(home), identity, home.settings, local=local is not None, metrics=metrics)
+
+
+def serve(settings: Settings, *, ready: Callable[[str, str], None]) -> None:
+    """Serve a home until a signal comes. `ready` is told the address, and in words who may ask.
+
+    Raises:
+        HomeLocked: another engine works in the home.
+        InvalidInput: the address would let anybody in, or cannot be listened on.
+    """
+    with lines(settings.log_format, settings.log_level):
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_served(settings, ready))
+
+
+async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None:
+    async with AsyncExitStack() as held:
+        session = await LocalSession.open(settings)
+        held.push_async_callback(session.close)
+        local, mode = _mode(settings, session.home)
+        listening = _listening(settings)
+        held.callback(listening.close)
+        metrics = await held.enter_async_context(observed(settings, session.home))
+        application = application_of(session.home, local=local, metrics=metrics)
+        server = _Server(
+            uvicorn.Config(
+                application.app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        held.enter_context(_signals(lambda: _stop(server, application, session)))
+        serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+        while not (server.started or serving.done()):
+            await asyncio.sleep(0.005)
+        if server.started:
+            ready(_address(listening), mode)
+            held.push_async_callback(_ended, asyncio.ensure_future(_adopt_all(session.home)))
+        await serving
+
+
+def _mode(settings: Settings, home: Embedded) -> tuple[By | None, str]:
+    """Return whom requests without credentials are taken for, and who may ask, in words.
+
+    Raises:
+        InvalidInput: anybody could come in.
+    """
+    if Identity(home.access, settings, SystemClock()).configured:
+        return None, "callers bring a token"
+    if not is_loopback(settings.host):
+        raise InvalidInput(
+            f"{settings.host} can be reached by others, and nothing says who may come in",
+            hint="make a token first (runnotary token create), name an identity provider (oidc_issuer), "
+            "or listen on 127.0.0.1",
+        )
+    owner = operating_user()
+    return owner, f"local owner: whoever asks on this machine is {owner.principal}"
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us: it would raise them again at its end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _stop(server: uvicorn.Server, application: Application, session: LocalSession) -> None:
+    server.force_exit = server.should_exit
+    server.should_exit = True
+    session.drain()
+    application.closing.set()
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """Return a socket that listens on the address of the settings.
+
+    Raises:
+        InvalidInput: there is no such address. Conflict: somebody listens there already.
+    """
+    try:
+        family, kind, proto, _, place = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as wrong:
+        raise InvalidInput(f"host {settings.host}: {wrong}") from None
+    listening = socket.socket(family, kind, proto)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen(BACKLOG)
+    except OSError as wrong:
+        listening.close()
+        where = f"{settings.host}:{settings.port}"
+        raise Conflict(
+            f"cannot listen on {where}: {wrong.strerror}", hint="choose another: --port N"
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _adopt_all(home: Embedded) -> None:
+    """Go on with every run that an earlier engine left open."""
+    for run in home.store.open_runs():
+        try:
+            await home.engine.adopt(run)
+        except RunnotaryError as refusal:
+            log.warning("a run cannot go on: %s", refusal.message)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

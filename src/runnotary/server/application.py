@@ -1,0 +1,243 @@
+"""The ASGI application: the route table served, and beside it whatever else is mounted.
+
+    who asks → what is asked (path, query, headers, body, each checked) → the handler → the response
+
+Rules of this file:
+
+1. Every refusal is a problem document with a code; whatever nobody foresaw is a 500 that tells nothing of the
+   inside, and stands in the server's log.
+2. Nothing of a request reaches a handler before its type was checked.
+3. A handler that is no coroutine reads the store, so it runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as Served
+
+from runnotary.api.call import Answer, Call, Content, Document, Written
+from runnotary.api.openapi import description
+from runnotary.api.parameters import parameters
+from runnotary.api.problems import MEDIA_TYPE, Problem, problem, problem_of
+from runnotary.api.routes import ROUTES, Route
+from runnotary.config import Settings
+from runnotary.core.errors import Damaged, RunnotaryError, Unauthenticated
+from runnotary.core.permissions import Who
+from runnotary.engine.operations import Operations
+from runnotary.server import bodies, contents
+from runnotary.server.feeds import FeedResponse
+from runnotary.server.guards import SecureHeaders, check_local
+from runnotary.server.metrics import Metrics
+
+Json = Any
+CORS_HEADERS: Final = (
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "last-event-id",
+    "prefer",
+)
+TOLD_HEADERS: Final = ("etag", "location", "preference-applied", "runnotary-position")
+
+log = logging.getLogger("runnotary.server")
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Identifies(Protocol):
+    """Tells who asks (`server/identity.py`)."""
+
+    async def of(self, authorization: str | None) -> Who: ...
+
+
+class _Hash(Convertor[str]):
+    """A digest in a path. Anything else there is no route."""
+
+    regex = "sha256:[0-9a-f]{64}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("hash", _Hash())
+
+
+class Application:
+    """The server's side of one home. `closing` ends what would go on for ever."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        identity: Identifies,
+        settings: Settings,
+        *,
+        local: bool,
+        metrics: Metrics | None = None,
+        mounted: Sequence[BaseRoute] = (),
+    ) -> None:
+        self.operations: Final = operations
+        self.closing: Final = asyncio.Event()
+        self._identity: Final = identity
+        self._limit: Final = settings.body_limit
+        self._blob_limit: Final = settings.blob_limit
+        self._origins: Final = tuple(settings.cors_origins.replace(",", " ").split())
+        self._local: Final = local
+        self._metrics: Final = metrics
+        self._described: Json = None
+        self.app: Final = Starlette(
+            routes=[*(Served(one.path, self._endpoint(one), methods=[one.verb]) for one in ROUTES), *mounted],
+            middleware=list(self._middleware()),
+            exception_handlers={
+                RunnotaryError: _refused,
+                HTTPException: _no_route,
+                Exception: _defect,
+            },
+        )
+
+    def _middleware(self) -> Sequence[Middleware]:
+        found = [Middleware(SecureHeaders)]
+        if self._origins:
+            found.append(
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=self._origins,
+                    allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                    allow_headers=CORS_HEADERS,
+                    expose_headers=TOLD_HEADERS,
+                )
+            )
+        return found
+
+    # --- one request -------------------------------------------------------------------------------
+
+    def _endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
+        in_loop = inspect.iscoroutinefunction(route.handler)
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                who = await self._who(request, route)
+                async with AsyncExitStack() as held:
+                    call = await self._call(request, route, who, held)
+                    answer = route.handler(call) if in_loop else await asyncio.to_thread(route.handler, call)
+                    answer = await answer if inspect.isawaitable(answer) else answer
+                return await self._response(request, who, answer)
+            except RunnotaryError as error:
+                return refusal(error)
+
+        return endpoint
+
+    async def _who(self, request: Request, route: Route) -> Who | None:
+        """Return who asks; None where everybody may.
+
+        Raises:
+            Unauthenticated, WrongOrigin: nobody that may ask here.
+        """
+        if self._local:
+            check_local(request.headers, self._origins)
+        if route.needs == "nothing":
+            return None
+        return await self._identity.of(request.headers.get("authorization"))
+
+    async def _call(self, request: Request, route: Route, who: Who | None, held: AsyncExitStack) -> Call:
+        query = parameters(route.query, request.scope["query_string"])
+        body: Any = None
+        if route.body is bytes:
+            body = await held.enter_async_context(bodies.upload(request, self._blob_limit))
+        elif route.body is not None:
+            body = await bodies.document(request, route.body, self._limit)
+        return Call(
+            operations=self.operations,
+            who=who,
+            path=request.path_params,
+            query=query,
+            body=body,
+            headers=request.headers,
+            description=self._description,
+            exposition=self._metrics.exposition if self._metrics else None,
+        )
+
+    def _description(self) -> Json:
+        if self._described is None:
+            self._described = description(ROUTES)
+        return self._described
+
+    async def _response(self, request: Request, who: Who | None, answer: Answer) -> Response:
+        if isinstance(answer, Document):
+            data = b"" if answer.status == 304 else _encode(answer.value)
+            return Response(data, answer.status, answer.headers, "application/json")
+        head = request.method == "HEAD"
+        if isinstance(answer, Written):
+            return Response(answer.data, 200, media_type=answer.media_type)
+        if isinstance(answer, Content):
+            wanted = request.headers.get("range", "")
+            return await contents.response(answer, self.operations.reader.blobs, wanted, head=head)
+
+        async def still() -> bool:
+            try:
+                now = await self._identity.of(request.headers.get("authorization"))
+            except RunnotaryError:
+                return False
+            return who is not None and now.caller == who.caller
+
+        if head:
+            await answer.frames.aclose()
+            return Response(b"", 200, dict(answer.headers), FeedResponse.media_type)
+        return FeedResponse(answer.frames, answer.headers, closing=self.closing, still=still)
+
+
+# --- refusals --------------------------------------------------------------------------------------
+
+
+def refusal(error: RunnotaryError) -> Response:
+    """Return the response to what was refused on purpose."""
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = error.challenge
+    if isinstance(error, Damaged):
+        log.error("the record is damaged: %s", error.message)
+    if error.http_status == 413:
+        headers["connection"] = "close"  # the rest of the body is not read
+    return _told(problem(error), headers)
+
+
+def _told(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    return Response(_encode(problem), problem.status, headers, MEDIA_TYPE)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RunnotaryError)
+    return refusal(error)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        told = problem_of(405, "method_not_allowed", f"{request.method} is not for this path")
+    elif error.status_code == 404:
+        told = problem_of(404, "no_such_route", f"there is nothing at {request.url.path[:200]}")
+    else:
+        told = problem_of(error.status_code, "bad_request", error.detail)
+    return _told(told, dict(error.headers or {}))
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _told(problem_of(500, "defect", "this server failed; its log says how"))
