@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from runnotary.cli.options import LISTS
 from runnotary.cli.table import COMMANDS, GLOBAL, Command, Option
 from runnotary.config import FILE, SETTINGS
 from runnotary.core import errors, events
@@ -342,7 +343,7 @@ def cli_page() -> str:
 
 def usage(command: Command) -> str:
     given = [
-        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar + "…" * (option.kind == "words")
+        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar + "…" * (option.kind in LISTS)
         for option in command.options
         if not option.names[0].startswith("-")
     ]

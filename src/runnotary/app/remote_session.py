@@ -18,6 +18,7 @@ import msgspec
 
 from runnotary.app.intake import Source, StartRequest, checked, find, keep, nameless, with_files
 from runnotary.app.remote import RemoteReader, connection, place_of
+from runnotary.app.remote_access import access_request
 from runnotary.app.system import new_key
 from runnotary.client import flows as ask_flows
 from runnotary.client import runs, streams
@@ -100,6 +101,9 @@ class ServerSession:
         asked = _post(f"/runs/{segment(run)}/rerun", {}, key or new_key())
         started: str = (await self._ask(asked))["id"]
         return started
+
+    async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
+        return await self._ask(access_request(verb, words))
 
     async def _ask(self, request: Any) -> Any:
         return await asyncio.to_thread(self._there.ask, request)

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from runnotary.api.control import ControlClient, ControlServer
+from runnotary.app.access import answered
 from runnotary.app.home import Embedded, engine_socket
 from runnotary.app.intake import StartRequest, find, keep, nameless, taken_in
 from runnotary.app.system import new_key, operating_user
@@ -56,6 +57,9 @@ class Session(Protocol):
 
     async def rerun(self, run: str, key: str) -> str:
         """Start the same definition on the same inputs again; returns the new run's id, durable on return."""
+
+    async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
+        """Change who may do what: one of `app.access.CHANGES`, with its words."""
 
     async def adopt(self, run: str, *, renew: bool) -> None:
         """Go on with an interrupted run; nothing happens if it is under way."""
@@ -161,6 +165,9 @@ class LocalSession:
     def _document(self, run: str) -> Json:
         return self.home.reader.document(self.home.reader.resolve(run))
 
+    async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
+        return await answered(self.home.access, operating_user(), verb, words)
+
     async def adopt(self, run: str, *, renew: bool) -> None:
         if not self.home.engine.holds(from_text(run)):
             await self.home.service.adopt(from_text(run), operating_user(), renew=renew)
@@ -200,6 +207,8 @@ class LocalSession:
                 await self.adopt(run, renew=renew)
             case {"op": "update", "changes": dict(changes), "log": dict(log)}:
                 return await self.update(run, changes, log)
+            case {"op": "access", "verb": str(verb), "words": dict(words)}:
+                return await self.access(verb, words)
             case {"op": "act", "verb": str(verb), "reason": str(reason)}:
                 return await self.act(run, verb, reason)
             case _:
@@ -245,6 +254,10 @@ class NeighbourSession:
     async def cancel(self, run: str, *, reason: str, grace_ms: int, force: bool) -> None:
         words: dict[str, Json] = {"reason": reason, "grace_ms": grace_ms, "force": force}
         await self._ask("cancel", lambda engine: engine.cancel(run, **words), run=run, **words)
+
+    async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
+        said = dict(words)
+        return await self._ask("access", lambda engine: engine.access(verb, said), verb=verb, words=said)
 
     async def adopt(self, run: str, *, renew: bool) -> None:
         await self._ask("adopt", lambda engine: engine.adopt(run, renew=renew), run=run, renew=renew)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from runnotary.cli.options import LISTS
 from runnotary.cli.table import COMMANDS, FORMATS, Command
 
 HEAD: Final = "runnotary: runs flows and keeps a record of every run that anyone can check"
@@ -35,7 +36,7 @@ def overview(noun: str = "") -> str:
 
 def _usage(command: Command) -> str:
     takes = [
-        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar + "…" * (option.kind == "words")
+        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar + "…" * (option.kind in LISTS)
         for option in command.options
         if not option.names[0].startswith("-")
     ]

@@ -181,7 +181,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
 
 def _usage_of(command: Command) -> str:
     shown = [
-        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar
+        f"[{option.metavar}]" if option.kind in ("maybe", "any") else option.metavar
         for option in command.options
         if not option.names[0].startswith("-")
     ]
@@ -199,8 +199,8 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         words["type"] = whole
     if option.kind == "many":
         words |= {"action": "append", "default": []}
-    if option.kind == "words":
-        words["nargs"] = "+"
+    if option.kind in ("words", "any"):
+        words["nargs"] = "+" if option.kind == "words" else "*"
     if option.kind == "maybe":
         words["nargs"] = "?"
     if option.choices:

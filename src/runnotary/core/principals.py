@@ -16,7 +16,7 @@ from typing import Final
 from runnotary.core.errors import InvalidInput
 from runnotary.core.permissions import EVERYWHERE, Action, Role, Scopes
 
-_PRINCIPAL: Final = re.compile(r"(?:user|service|group):[A-Za-z0-9._@+~|:/=-]{1,250}")
+_PRINCIPAL: Final = re.compile(r"(?:user|service|group):[A-Za-z0-9._@+~|:=-]{1,250}")
 _NAMESPACE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _IN: Final = "namespace:"
 GROUP: Final = "group:"
@@ -34,7 +34,7 @@ def principal(text: str) -> str:
         InvalidInput: it has another form.
     """
     if not is_principal(text):
-        hint = "write user:NAME, service:NAME or group:NAME; NAME of at most 250 letters, digits, ._@+~|:/=-"
+        hint = "write user:NAME, service:NAME or group:NAME; NAME of at most 250 letters, digits, ._@+~|:=-"
         raise InvalidInput(f"{_shown(text)} is no principal", hint=hint)
     return text
 
