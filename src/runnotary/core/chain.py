@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from runnotary.core.events import CODES, Event, decode, encode
-from runnotary.core.ids import to_text
+from runnotary.core.ids import from_text, to_text
 
 DOMAIN: Final = b"runnotary.event1"
 LEAF_DOMAIN: Final = b"\x00runnotary.leaf.1"
@@ -58,6 +58,15 @@ def stream_name(stream: bytes) -> str:
     if len(stream) == 1 + 16:
         return f"{kind}/{to_text(stream[1:])}"
     return f"{kind}/{stream[1:].hex()}"
+
+
+def named_stream(name: str) -> bytes:
+    """Read the key of a run's stream back from its name; nothing if it is not one."""
+    kind, _, run = name.partition("/")
+    try:
+        return run_stream(from_text(run)) if kind == _KIND_NAMES[RUN] else b""
+    except ValueError:
+        return b""
 
 
 class Envelope(msgspec.Struct, frozen=True):

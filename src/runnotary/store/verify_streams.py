@@ -22,12 +22,12 @@ import msgspec
 
 from runnotary.core import chain, documents
 from runnotary.core.chain import Recorded
-from runnotary.core.events import StreamErased, UnknownEvent
+from runnotary.core.events import RunCreated, StreamErased, UnknownEvent
 from runnotary.core.flow import Flow
 from runnotary.core.fold import replay
 from runnotary.core.ids import to_text
 from runnotary.core.ledger import replay as replay_ledger
-from runnotary.core.rows import FlowRow, Row, RunRow, TaskRow
+from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 from runnotary.store.projections import key_of
 from runnotary.store.report import Notebook
 from runnotary.store.statements import SQL
@@ -35,7 +35,7 @@ from runnotary.store.verify_blobs import DEFINING, BlobCheck
 
 Fields = tuple[Any, ...]
 _DIGEST_AT: Final = chain.ENVELOPE_SIZE - 32
-_TABLES: Final = {RunRow: "runs", TaskRow: "tasks", FlowRow: "flows"}
+_TABLES: Final = {RunRow: "runs", TaskRow: "tasks", FlowRow: "flows", KeyRow: "keys"}
 
 
 class Side:
@@ -89,6 +89,11 @@ class Sources:
             self.log = connection.execute(SQL["stream_log"], (stream,))
             self.runs = connection.execute(SQL["run"], (run,))
             self.tasks = connection.execute(SQL["run_tasks"], (run,))
+        self._connection = connection
+
+    def keys(self, row: KeyRow) -> list[Fields]:
+        """Return what stands in the place of a row of `keys`."""
+        return self._connection.execute(SQL["key"], (row.principal, row.key)).fetchall()
 
 
 class StreamCheck:
@@ -127,7 +132,8 @@ class StreamCheck:
                 continue
             records = self._records(stream, events, log.take(stream))
             if stream[:1] == chain.RUN:
-                self._run(stream[1:], records, runs.take(stream[1:]), tasks.take(stream[1:]))
+                found = (runs.take(stream[1:]), tasks.take(stream[1:]))
+                self._run(stream[1:], records, *found, sources.keys)
             elif stream[:1] == chain.LEDGER:
                 self._ledger(stream, records)
             for _ in records:
@@ -219,12 +225,19 @@ class StreamCheck:
     # --- what follows from a stream --------------------------------------------------------------
 
     def _run(
-        self, run_id: bytes, records: Iterator[Recorded], run: list[Fields], tasks: list[Fields]
+        self,
+        run_id: bytes,
+        records: Iterator[Recorded],
+        run: list[Fields],
+        tasks: list[Fields],
+        keys: Callable[[KeyRow], list[Fields]],
     ) -> None:
         self._notes.counts["runs"] += 1
+        keyed: tuple[KeyRow, ...] = ()
         try:
             state = replay(run_id, records, self._known_flow)
             expected = documents.rows(state) if self._sound else ()
+            keyed = documents.key_rows(state)
         except _NoFlow:
             expected = ()
         except Exception as wrong:  # noqa: BLE001 - facts that no code foresaw are what is looked for here
@@ -240,6 +253,8 @@ class StreamCheck:
         self._compare(RunRow, expected[:1], run)
         self._compare(TaskRow, expected[1:], tasks)
         self._notes.counts["tasks"] += len(tasks)
+        for row in keyed:
+            self._compare(KeyRow, (row,), keys(row))
 
     def _known_flow(self, definition: str) -> Flow:
         if definition not in self._flows:
@@ -270,6 +285,37 @@ class StreamCheck:
         stored = list(rows)
         self._notes.counts["flows"] += len(stored)
         self._compare(FlowRow, tuple(self._expected.values()), stored)
+
+    def compare_keys(self, connection: sqlite3.Connection) -> None:
+        """Find rows of `keys` that no run accounts for; a run whose row is missing was found with it."""
+        for row in connection.execute(SQL["all_keys"]):
+            self._notes.counts["keys"] += 1
+            run = row[2]
+            stream = chain.run_stream(run) if isinstance(run, bytes) else b""
+            first = connection.execute(SQL["first_event"], (stream,)).fetchone()
+            try:
+                event = chain.opened(1, *first).event if first and first[1] is not None else None
+            except (ValueError, TypeError):
+                continue  # The walk reported it.
+            said = isinstance(event, RunCreated) and (event.by.principal, event.key) == row[:2]
+            if not said and (first is None or first[1] is not None):
+                self._surplus(KeyRow, row)
+
+    def compare_tombstones(self, connection: sqlite3.Connection) -> None:
+        """Check that each run that was purged ends in the log where its tombstone says, and is gone."""
+        for name, erased in self._erased.items():
+            for at, event in erased:
+                if event.seqs:
+                    continue
+                self._notes.counts["purged"] += 1
+                last = connection.execute(SQL["log_end"], (chain.named_stream(name),)).fetchone()
+                end = None if last is None else (last[0], bytes(last[1]).hex())
+                if end != (event.length, event.head) or last[2] >= at:
+                    self._notes.found("log", name, "the log does not end where its tombstone says")
+                elif (
+                    connection.execute(SQL["first_event"], (chain.named_stream(name),)).fetchone() is not None
+                ):
+                    self._notes.found("log", name, "its tombstone says that it is gone, but it is here")
 
     def _compare(self, kind: type[Row], expected: Iterable[Row], stored: list[Fields]) -> None:
         """Compare rows by key, every column and its type."""

@@ -140,8 +140,14 @@ SELECT * FROM tasks ORDER BY run, key;
 -- name: all_flows
 SELECT * FROM flows ORDER BY namespace, name;
 
--- name: keys_in_all
-SELECT count(*) FROM keys;
+-- name: all_keys
+SELECT * FROM keys ORDER BY principal, key;
+
+-- name: first_event
+SELECT envelope, body FROM events WHERE stream = ? AND seq = 1;
+
+-- name: log_end
+SELECT seq, head, pos FROM log WHERE stream = ? ORDER BY seq DESC LIMIT 1;
 
 -- name: all_blobs
 SELECT digest, data FROM blobs;
