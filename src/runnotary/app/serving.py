@@ -18,26 +18,31 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from runnotary.app.home import Embedded
 from runnotary.app.observing import observed
 from runnotary.app.reporting import lines
 from runnotary.app.session import LocalSession
-from runnotary.app.system import SystemClock, operating_user
+from runnotary.app.system import SystemChance, SystemClock, operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import Conflict, InvalidInput, RunnotaryError
 from runnotary.core.events import By
 from runnotary.engine.operations import Operations
 from runnotary.server.application import Application
-from runnotary.server.guards import is_loopback
+from runnotary.server.guards import admit_all, check_local, is_loopback, origins_of
 from runnotary.server.identity import Identity
 from runnotary.server.metrics import Metrics
 from runnotary.store.blobs import LocalBlobs
+from runnotary.web.mounting import SignedIn, routes
+from runnotary.web.sessions import Sessions
+from runnotary.web.visit import Site
 
 GRACE_S: Final = 10
 BACKLOG: Final = 2048
@@ -62,16 +67,30 @@ class HomeFiles:
         return path if path.is_file() else None
 
 
+class Served(NamedTuple):
+    """An ASGI application; setting `closing` ends the feeds that would go on for ever."""
+
+    app: ASGIApp
+    closing: asyncio.Event
+
+
 def operations_of(home: Embedded) -> Operations:
     """Return the facade of a home; the event loop must be running."""
     files = HomeFiles(home.settings.home, home.blobs)
     return Operations(home.service, home.access, home.reader, files)
 
 
-def application_of(home: Embedded, *, local: By | None, metrics: Metrics | None = None) -> Application:
-    """Return a home as an application. `local` is whom requests without credentials are taken for."""
-    identity = Identity(home.access, home.settings, SystemClock(), local=local)
-    return Application(operations_of(home), identity, home.settings, local=local is not None, metrics=metrics)
+def served(home: Embedded, *, local: By | None, metrics: Metrics | None = None) -> Served:
+    """Return what is served of a home. `local` is whom requests without credentials are taken for."""
+    settings, clock = home.settings, SystemClock()
+    identity = Identity(home.access, settings, clock, local=local)
+    operations = operations_of(home)
+    admit = partial(check_local, allowed_origins=origins_of(settings.cors_origins)) if local else admit_all
+    site = Site(operations, identity.of, admit, Sessions(SystemChance().token), clock.now)
+    application = Application(
+        operations, identity, settings, admit=admit, metrics=metrics, mounted=routes(site)
+    )
+    return Served(SignedIn(application.app, site), application.closing)
 
 
 def serve(settings: Settings, *, ready: Callable[[str, str], None]) -> None:
@@ -81,9 +100,9 @@ def serve(settings: Settings, *, ready: Callable[[str, str], None]) -> None:
         HomeLocked: another engine works in the home.
         InvalidInput: the address would let anybody in, or cannot be listened on.
     """
-    with lines(settings.log_format, settings.log_level):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_served(settings, ready))
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with lines(settings.log_format, settings.log_level), runner:
+        runner.run(_served(settings, ready))
 
 
 async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None:
@@ -94,10 +113,10 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
         listening = _listening(settings)
         held.callback(listening.close)
         metrics = await held.enter_async_context(observed(settings, session.home))
-        application = application_of(session.home, local=local, metrics=metrics)
+        serving = served(session.home, local=local, metrics=metrics)
         server = _Server(
             uvicorn.Config(
-                application.app,
+                serving.app,
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -109,14 +128,14 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        held.enter_context(_signals(lambda: _stop(server, application, session)))
-        serving = asyncio.ensure_future(server.serve(sockets=[listening]))
-        while not (server.started or serving.done()):
+        held.enter_context(_signals(lambda: _stop(server, serving, session)))
+        answering = asyncio.ensure_future(server.serve(sockets=[listening]))
+        while not (server.started or answering.done()):
             await asyncio.sleep(0.005)
         if server.started:
             ready(_address(listening), mode)
             held.push_async_callback(_ended, asyncio.ensure_future(_adopt_all(session.home)))
-        await serving
+        await answering
 
 
 def _mode(settings: Settings, home: Embedded) -> tuple[By | None, str]:
@@ -145,11 +164,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _stop(server: uvicorn.Server, application: Application, session: LocalSession) -> None:
+def _stop(server: uvicorn.Server, serving: Served, session: LocalSession) -> None:
     server.force_exit = server.should_exit
     server.should_exit = True
     session.drain()
-    application.closing.set()
+    serving.closing.set()
 
 
 @contextmanager

@@ -16,12 +16,14 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
+from time import perf_counter
 from typing import Any, Final, Protocol
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -37,11 +39,12 @@ from runnotary.api.problems import MEDIA_TYPE, Problem, problem, problem_of
 from runnotary.api.routes import ROUTES, Route
 from runnotary.config import Settings
 from runnotary.core.errors import Damaged, RunnotaryError, Unauthenticated
-from runnotary.core.permissions import Who
+from runnotary.core.events import By
+from runnotary.core.permissions import Caller, Who
 from runnotary.engine.operations import Operations
 from runnotary.server import bodies, contents
 from runnotary.server.feeds import FeedResponse
-from runnotary.server.guards import SecureHeaders, check_local
+from runnotary.server.guards import SecureHeaders, origins_of
 from runnotary.server.metrics import Metrics
 
 Json = Any
@@ -54,6 +57,8 @@ CORS_HEADERS: Final = (
     "prefer",
 )
 TOLD_HEADERS: Final = ("etag", "location", "preference-applied", "runnotary-position")
+
+NOBODY: Final = Who(By("nobody"), Caller(frozenset()))
 
 log = logging.getLogger("runnotary.server")
 _encode: Final = msgspec.json.Encoder().encode
@@ -81,7 +86,10 @@ register_url_convertor("hash", _Hash())
 
 
 class Application:
-    """The server's side of one home. `closing` ends what would go on for ever."""
+    """The server's side of one home.
+
+    `admit` refuses requests that are not for this server; setting `closing` ends what would go on for ever.
+    """
 
     def __init__(
         self,
@@ -89,7 +97,7 @@ class Application:
         identity: Identifies,
         settings: Settings,
         *,
-        local: bool,
+        admit: Callable[[Headers], None],
         metrics: Metrics | None = None,
         mounted: Sequence[BaseRoute] = (),
     ) -> None:
@@ -98,8 +106,8 @@ class Application:
         self._identity: Final = identity
         self._limit: Final = settings.body_limit
         self._blob_limit: Final = settings.blob_limit
-        self._origins: Final = tuple(settings.cors_origins.replace(",", " ").split())
-        self._local: Final = local
+        self._origins: Final = origins_of(settings.cors_origins)
+        self._admit: Final = admit
         self._metrics: Final = metrics
         self._described: Json = None
         self.app: Final = Starlette(
@@ -132,6 +140,14 @@ class Application:
         in_loop = inspect.iscoroutinefunction(route.handler)
 
         async def endpoint(request: Request) -> Response:
+            began = perf_counter()
+            response = await answered(request)
+            if self._metrics is not None:
+                took = perf_counter() - began
+                self._metrics.request(request.method, route.path, response.status_code, took)
+            return response
+
+        async def answered(request: Request) -> Response:
             try:
                 who = await self._who(request, route)
                 async with AsyncExitStack() as held:
@@ -144,19 +160,18 @@ class Application:
 
         return endpoint
 
-    async def _who(self, request: Request, route: Route) -> Who | None:
-        """Return who asks; None where everybody may.
+    async def _who(self, request: Request, route: Route) -> Who:
+        """Return who asks; nobody where everybody may.
 
         Raises:
             Unauthenticated, WrongOrigin: nobody that may ask here.
         """
-        if self._local:
-            check_local(request.headers, self._origins)
+        self._admit(request.headers)
         if route.needs == "nothing":
-            return None
+            return NOBODY
         return await self._identity.of(request.headers.get("authorization"))
 
-    async def _call(self, request: Request, route: Route, who: Who | None, held: AsyncExitStack) -> Call:
+    async def _call(self, request: Request, route: Route, who: Who, held: AsyncExitStack) -> Call:
         query = parameters(route.query, request.scope["query_string"])
         body: Any = None
         if route.body is bytes:
@@ -179,7 +194,7 @@ class Application:
             self._described = description(ROUTES)
         return self._described
 
-    async def _response(self, request: Request, who: Who | None, answer: Answer) -> Response:
+    async def _response(self, request: Request, who: Who, answer: Answer) -> Response:
         if isinstance(answer, Document):
             data = b"" if answer.status == 304 else _encode(answer.value)
             return Response(data, answer.status, answer.headers, "application/json")
@@ -195,12 +210,13 @@ class Application:
                 now = await self._identity.of(request.headers.get("authorization"))
             except RunnotaryError:
                 return False
-            return who is not None and now.caller == who.caller
+            return now.caller == who.caller
 
         if head:
             await answer.frames.aclose()
             return Response(b"", 200, dict(answer.headers), FeedResponse.media_type)
-        return FeedResponse(answer.frames, answer.headers, closing=self.closing, still=still)
+        counted = self._metrics.followers.track_inprogress if self._metrics else nullcontext
+        return FeedResponse(answer.frames, answer.headers, closing=self.closing, still=still, counted=counted)
 
 
 # --- refusals --------------------------------------------------------------------------------------

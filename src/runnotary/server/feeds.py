@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Final
 
 from starlette.responses import Response
@@ -45,12 +45,14 @@ class FeedResponse(Response):
         *,
         closing: asyncio.Event,
         still: Callable[[], Awaitable[bool]],
+        counted: Callable[[], AbstractContextManager[object]] = nullcontext,
         heartbeat_s: float = HEARTBEAT_S,
         stall_s: float = STALL_S,
     ) -> None:
         self._frames: Final = frames
         self._closing: Final = closing
         self._still: Final = still
+        self._counted: Final = counted
         self._heartbeat_s: Final = heartbeat_s
         self._stall_s: Final = stall_s
         self._quiet = True
@@ -64,7 +66,8 @@ class FeedResponse(Response):
         frames = asyncio.ensure_future(self._frames_out())
         ends = [frames, *map(asyncio.ensure_future, (self._beats(), self._closing.wait(), _gone(receive)))]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            with self._counted():
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in ends:
                 task.cancel()
