@@ -26,7 +26,6 @@ CONTENT_POLICY: Final = "; ".join(
 )
 EVERYWHERE: Final = (
     ("content-security-policy", CONTENT_POLICY),
-    ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("referrer-policy", "same-origin"),
     ("x-content-type-options", "nosniff"),

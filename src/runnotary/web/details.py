@@ -9,7 +9,7 @@ from runnotary.core.states import OPEN, State
 from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
 from runnotary.web.printed import STREAMS, printed
-from runnotary.web.run_page import EVENTS, note
+from runnotary.web.run_page import EVENTS, note, shown_files
 from runnotary.web.visit import Visit
 
 Json = Any
@@ -125,6 +125,8 @@ def file(visit: Visit) -> Answer:
     """Show a file of a run: the beginning of a text, and where the bytes are."""
     who, asked = visit.known(), visit.asked
     document = visit.operations.run(who, asked.params["run"])
+    files = visit.operations.files(who, document["id"])["files"]
+    known = [one for one in shown_files(files) if one["blob"] == asked.params["blob"]]
     found = visit.operations.file(who, document["id"], asked.params["blob"])
     size = visit.operations.reader.blobs.size(found.digest)
     if found.path is None:
@@ -137,7 +139,8 @@ def file(visit: Visit) -> Answer:
         "file.html",
         run=document,
         flow_address=addresses.of_flow(document["flow"], document["namespace"]),
-        name=found.name,
+        name=known[0]["path"] if known else found.name,
+        file_name=found.name,
         digest=found.digest,
         size=size,
         text=text,

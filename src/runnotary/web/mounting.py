@@ -97,7 +97,7 @@ async def _visit(site: Site, request: Request) -> Visit:
 
 
 class SignedIn:
-    """Lets a visitor's cookie stand for their token where the API is only read: feeds and files of our pages."""
+    """Lets a visitor's cookie stand for their token where the API is only read: feeds and files."""
 
     def __init__(self, app: ASGIApp, site: Site) -> None:
         self._app: Final = app

@@ -113,7 +113,8 @@ def row(document: Json, task: Json, now: int) -> dict[str, Json]:
     attempts = task["attempts"]
     ended = task["ended_at"] or (document["ended_at"] if attempts else None)
     return {
-        **{name: task.get(name) for name in ("key", "index", "status", "progress")},
+        **{name: task.get(name) for name in ("key", "index", "status")},
+        "progress": task["progress"] if task["status"] in OPEN else None,
         "address": addresses.of_step(document["id"], task["key"]),
         "tries": len(attempts) if len(attempts) > 1 else 0,
         "began": task["started_at"],
