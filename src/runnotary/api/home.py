@@ -14,7 +14,7 @@ async def openapi(call: Call) -> Document:
     return Document(call.description())
 
 
-def metrics(call: Call) -> Written:
+async def metrics(call: Call) -> Written:
     if call.exposition is None:
         raise NotFound("nothing is measured here")
     return Written(*call.exposition(call.headers.get("accept", "")))

@@ -17,7 +17,6 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, nullcontext
-from time import perf_counter
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -45,7 +44,7 @@ from runnotary.engine.operations import Operations
 from runnotary.server import bodies, contents
 from runnotary.server.feeds import FeedResponse
 from runnotary.server.guards import SecureHeaders, origins_of
-from runnotary.server.metrics import Metrics
+from runnotary.server.metrics import Counted, Metrics
 
 Json = Any
 CORS_HEADERS: Final = (
@@ -122,6 +121,8 @@ class Application:
 
     def _middleware(self) -> Sequence[Middleware]:
         found = [Middleware(SecureHeaders)]
+        if self._metrics is not None:
+            found.insert(0, Middleware(Counted, self._metrics))
         if self._origins:
             found.append(
                 Middleware(
@@ -140,14 +141,6 @@ class Application:
         in_loop = inspect.iscoroutinefunction(route.handler)
 
         async def endpoint(request: Request) -> Response:
-            began = perf_counter()
-            response = await answered(request)
-            if self._metrics is not None:
-                took = perf_counter() - began
-                self._metrics.request(request.method, route.path, response.status_code, took)
-            return response
-
-        async def answered(request: Request) -> Response:
             try:
                 who = await self._who(request, route)
                 async with AsyncExitStack() as held:

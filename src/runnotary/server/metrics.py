@@ -11,7 +11,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 from prometheus_client import (
@@ -23,6 +25,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runnotary import __version__
 from runnotary.core import events as ev
@@ -35,6 +38,8 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 SECOND: Final = 1_000_000
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 Level = Callable[[], float]
+
+log = logging.getLogger("runnotary.http")
 
 
 class Metrics:
@@ -141,3 +146,47 @@ class Metrics:
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"runnotary_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
+
+# --- requests --------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Counts every request when its answer begins, also one that fits no route or ends in a defect."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app: Final = app
+        self._metrics: Final = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        status = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal began, status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._count(scope, status, perf_counter() - began)
+                began = 0
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            if began:
+                self._count(scope, status, perf_counter() - began)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "")
+        self._metrics.request(scope["method"], route, status, seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            words = {
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+                "seconds": round(seconds, 6),
+            }
+            log.debug("http.request", extra={"about": words})
