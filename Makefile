@@ -22,7 +22,7 @@ fast: dev  ## style, architecture and the tests of core and house: seconds
 check: fast  ## fast, and the types
 	@$(PY) -m mypy
 
-test: check  ## everything
+test: check services  ## everything
 	@$(PY) -m pytest -q -n $(WORKERS)
 
 bench: dev  ## measure; prints ratios side by side
@@ -35,8 +35,8 @@ serve:  ## the server (not in this release)
 	@echo "this release has no server; it arrives with the next one. Flows run embedded: .venv/bin/runnotary start FILE" >&2
 	@exit 2
 
-services:  ## outside services that the tests need
-	@echo "none: the tests of this release need no outside service"
+services:  ## programs outside Python that the tests need (Chromium; installed if root on Debian)
+	@tools/services.sh
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv lock --default-index https://pypi.org/simple
