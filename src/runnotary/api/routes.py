@@ -8,6 +8,7 @@ decide.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal
 
 import msgspec
@@ -45,60 +46,56 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The operation's name, unlike any other's."""
-        return f"{self.handler.__module__.rpartition('.')[2]}_{self.handler.__name__.lstrip('_')}"
+        words = re.sub(r"[{}:/.-]+", "_", self.path.removeprefix(API)).strip("_")
+        return f"{self.verb.lower()}_{words}"
 
 
-def _run(verb: Any, below: str, handler: Handler, summary: str, needs: str, **words: Any) -> Route:
-    words.setdefault("answers", {200: results.RunDocument})
-    problems = (404, 409) if verb != "GET" else (404,)
-    words.setdefault("problems", problems)
-    return Route(
-        verb=verb, path=f"{API}/runs/{{run}}{below}", handler=handler, summary=summary, needs=needs, **words
-    )
+def _row(
+    what: str, handler: Handler, summary: str, needs: str, answer: Any = results.RunDocument, **words: Any
+) -> Route:
+    """Return a row: `what` is verb and path below the API, `answer` the type of its 200, or all answers."""
+    verb, _, path = what.partition(" ")
+    words["answers"] = answer if isinstance(answer, dict) else {200: answer}
+    words.setdefault("problems", (404,) if verb == "GET" else (404, 409))
+    full = path if path in BESIDE else API + path
+    return Route(verb=verb, path=full, handler=handler, summary=summary, needs=needs, **words)  # type: ignore[arg-type]
 
 
-def _why(below: str, handler: Handler, summary: str, needs: str, answer: Any = results.RunDocument) -> Route:
-    return _run("POST", below, handler, summary, needs, body=wire.Why, answers={200: answer})
+BESIDE: Final = ("/metrics",)
+RUN: Final = results.RunDocument
+STARTED: Final = {200: RUN, 201: RUN, 202: RUN}
+PART: Final = {200: bytes, 206: bytes}
+STARTING: Final[dict[str, Any]] = {
+    "query": wire.InNamespace,
+    "body": RunRequest,
+    "headers": ("idempotency-key", "prefer"),
+}
+WHY: Final[dict[str, Any]] = {"body": wire.Why}
+BYTES_OF: Final[dict[str, Any]] = {"problems": (404, 416), "headers": ("range",)}
+FEED: Final[dict[str, Any]] = {"query": wire.After, "media": EVENTS, "headers": ("last-event-id",)}
 
-
-STARTED: Final = {200: results.RunDocument, 201: results.RunDocument, 202: results.RunDocument}
-WAITING: Final = ("prefer",)
-STARTING: Final = ("idempotency-key", "prefer")
+READ: Final = "read on run"
+READ_SOMEWHERE: Final = "read somewhere"
+READ_HERE: Final = "read in namespace"
+START_HERE: Final = "start in namespace"
+ADMIN_HERE: Final = "administer in namespace"
+ADMIN: Final = "administer everywhere"
+KNOWN: Final = "known"
+NOTHING: Final = "nothing"
 
 OF_RUNS: Final = (
-    Route(
-        verb="GET",
-        path=f"{API}/runs",
-        handler=runs.list_runs,
-        summary="List runs, newest first",
-        needs="read in somewhere",
-        query=wire.ListRuns,
-        answers={200: results.RunPage},
-    ),
-    Route(
-        verb="POST",
-        path=f"{API}/runs",
-        handler=runs.start,
-        summary="Start a run of a flow or a definition",
-        needs="start in namespace",
-        query=wire.InNamespace,
-        body=RunRequest,
-        answers=STARTED,
-        problems=(404, 409),
-        headers=STARTING,
-    ),
-    _run(
-        "GET",
-        "",
+    _row("GET /runs", runs.list_runs, "List runs", KNOWN, results.RunPage, query=wire.ListRuns, problems=()),
+    _row("POST /runs", runs.start, "Start a run of a flow or a definition", START_HERE, STARTED, **STARTING),
+    _row(
+        "GET /runs/{run}",
         runs.show,
         "Show a run",
-        "read on run",
-        headers=(*WAITING, "if-none-match"),
-        answers={200: results.RunDocument, 304: None},
+        READ,
+        {200: RUN, 304: None},
+        headers=("prefer", "if-none-match"),
     ),
-    _run(
-        "PATCH",
-        "",
+    _row(
+        "PATCH /runs/{run}",
         runs.update,
         "Change label, tags, labels, monitors or managers",
         "update on run",
@@ -106,386 +103,259 @@ OF_RUNS: Final = (
         headers=("if-match",),
         problems=(404, 409, 412),
     ),
-    _run(
-        "POST",
-        "/cancel",
+    _row(
+        "POST /runs/{run}/cancel",
         runs.cancel,
         "Ask for the end of a run",
         "cancel on run",
+        {200: RUN, 202: RUN},
         body=wire.CancelBody,
-        answers={200: results.RunDocument, 202: results.RunDocument},
     ),
-    _why("/resume", runs.resume, "Go on with an interrupted run", "resume on run"),
-    _why("/archive", runs.archive, "Take an ended run off the lists", "archive on run"),
-    _why("/unarchive", runs.unarchive, "Put a run back on the lists", "archive on run"),
-    _why("/hold", runs.hold, "Protect a run from being purged", "hold on run"),
-    _why("/release-hold", runs.release_hold, "Let a run be purged again", "hold on run"),
-    _why("/purge", runs.purge, "Erase what an ended run holds", "purge on run", results.Purged),
-    Route(
-        verb="POST",
-        path=f"{API}/runs:archive",
-        handler=runs.archive_many,
-        summary="Archive ended runs by filter and age",
-        needs="archive in namespace",
-        body=wire.Sweep,
-        answers={200: results.Swept},
-        problems=(404, 409),
+    _row("POST /runs/{run}/resume", runs.resume, "Go on with an interrupted run", "resume on run", **WHY),
+    _row(
+        "POST /runs/{run}/rerun",
+        runs.rerun,
+        "Start a run like this one",
+        "read on run, start in namespace",
+        STARTED,
+        body=wire.Why,
+        headers=("idempotency-key", "prefer"),
     ),
-    Route(
-        verb="POST",
-        path=f"{API}/runs:purge",
-        handler=runs.purge_many,
-        summary="Purge ended runs by filter and age",
-        needs="purge in namespace",
+    _row("POST /runs/{run}/archive", runs.archive, "Take it off the lists", "archive on run", **WHY),
+    _row("POST /runs/{run}/unarchive", runs.unarchive, "Put a run back", "archive on run", **WHY),
+    _row("POST /runs/{run}/hold", runs.hold, "Protect a run from being purged", "hold on run", **WHY),
+    _row("POST /runs/{run}/release-hold", runs.release_hold, "End the protection", "hold on run", **WHY),
+    _row(
+        "POST /runs/{run}/purge",
+        runs.purge,
+        "Erase what an ended run holds",
+        "purge on run",
+        results.Purged,
+        **WHY,
+    ),
+    _row(
+        "POST /runs:archive",
+        runs.archive_many,
+        "Archive ended runs by filter and age",
+        "each: archive on run",
+        results.Swept,
         body=wire.Sweep,
-        answers={200: results.Swept},
-        problems=(404, 409),
+    ),
+    _row(
+        "POST /runs:purge",
+        runs.purge_many,
+        "Purge ended runs by filter and age",
+        "each: purge on run",
+        results.Swept,
+        body=wire.Sweep,
     ),
 )
 
 OF_BATCHES: Final = tuple(
-    Route(
-        verb="POST",
-        path=f"{API}/runs:batch-{word}",
-        handler=handler,
-        summary=summary,
-        needs=needs,
+    _row(
+        f"POST /runs:batch-{word}",
+        handler,
+        f"{word.capitalize()} many runs",
+        f"each: {needs}",
+        results.BatchResults,
         body=body,
-        answers={200: results.BatchResults},
+        problems=(),
         headers=("idempotency-key",) if word == "start" else (),
     )
-    for word, handler, summary, needs, body in (
-        ("start", batches.start, "Start many runs", "each: start in namespace", wire.BatchStart),
-        ("get", batches.get, "Show many runs", "each: read on run", wire.BatchGet),
-        ("cancel", batches.cancel, "Cancel many runs", "each: cancel on run", wire.BatchCancel),
-        ("update", batches.update, "Change many runs", "each: update on run", wire.BatchUpdate),
+    for word, handler, needs, body in (
+        ("start", batches.start, START_HERE, wire.BatchStart),
+        ("get", batches.get, READ, wire.BatchGet),
+        ("cancel", batches.cancel, "cancel on run", wire.BatchCancel),
+        ("update", batches.update, "update on run", wire.BatchUpdate),
     )
 )
 
 OF_RECORDS: Final = (
-    _run(
-        "GET",
-        "/logs",
-        records.logs,
-        "What happened, entry by entry",
-        "read on run",
-        query=wire.Page,
-        answers={200: results.EntryPage},
-    ),
-    _run(
-        "GET",
-        "/tasks",
-        records.tasks,
-        "Its tasks with all attempts",
-        "read on run",
-        answers={200: results.TaskList},
-    ),
-    _run(
-        "GET",
-        "/tasks/{task}",
+    _row("GET /runs/{run}/logs", records.logs, "What happened", READ, results.EntryPage, query=wire.Page),
+    _row("GET /runs/{run}/tasks", records.tasks, "Its tasks with all attempts", READ, results.TaskList),
+    _row(
+        "GET /runs/{run}/tasks/{task}",
         records.task,
         "One task, by id, key or step",
-        "read on run",
+        READ,
+        results.TaskDocument,
         query=wire.OfTask,
-        answers={200: results.TaskDocument},
     ),
     *(
-        _run(
-            "GET",
-            f"/tasks/{{task}}/{stream}",
+        _row(
+            f"GET /runs/{{run}}/tasks/{{task}}/{stream}",
             handler,
             f"What a task wrote to {stream}",
-            "read on run",
+            READ,
+            PART,
             query=wire.OfStream,
-            answers={200: bytes, 206: bytes},
-            problems=(404, 416),
             media=TEXT,
-            headers=("range",),
+            **BYTES_OF,
         )
         for stream, handler in (("stdout", records.stdout), ("stderr", records.stderr))
     ),
-    _run("GET", "/files", records.files, "Its files", "read on run", answers={200: results.FileList}),
-    _run(
-        "GET",
-        "/files/{name:path}",
+    _row("GET /runs/{run}/files", records.files, "Its files", READ, results.FileList),
+    _row(
+        "GET /runs/{run}/files/{name:path}",
         records.file,
-        "The content of one file",
-        "read on run",
-        answers={200: bytes, 206: bytes},
-        problems=(404, 416),
+        "The content of a file: an output, a path, TASK/PATH, ROLE/NAME or a digest",
+        READ,
+        PART,
         media=BYTES,
-        headers=("range",),
+        **BYTES_OF,
     ),
-    _run(
-        "GET",
-        "/lineage",
-        records.lineage,
-        "Which file came from which",
-        "read on run",
-        answers={200: results.Lineage},
+    _row("GET /runs/{run}/lineage", records.lineage, "Which file came from which", READ, results.Lineage),
+    _row("GET /runs/{run}/audit", records.audit, "Every event", READ, results.Audit),
+    _row("GET /runs/{run}/events", records.run_events, "Events as they happen", READ, bytes, **FEED),
+    _row(
+        "GET /events",
+        records.all_events,
+        "Events of all runs as they happen",
+        KNOWN,
+        bytes,
+        problems=(),
+        **FEED,
     ),
-    _run("GET", "/audit", records.audit, "Every event", "read on run", answers={200: results.Audit}),
-    _run(
-        "GET",
-        "/events",
-        records.run_events,
-        "Events as they happen",
-        "read on run",
-        query=wire.After,
-        answers={200: bytes},
-        media=EVENTS,
-        headers=("last-event-id",),
-    ),
-    Route(
-        verb="GET",
-        path=f"{API}/events",
-        handler=records.all_events,
-        summary="Events of all runs as they happen",
-        needs="read in somewhere",
-        query=wire.After,
-        answers={200: bytes},
-        media=EVENTS,
-        headers=("last-event-id",),
-    ),
-    Route(
-        verb="POST",
-        path=f"{API}/blobs",
-        handler=records.put_blob,
-        summary="Keep bytes under their hash",
-        needs="start in namespace",
+    _row(
+        "POST /blobs",
+        records.put_blob,
+        "Keep bytes under their hash",
+        START_HERE,
+        {201: results.BlobDocument},
         query=wire.InNamespace,
         body=bytes,
-        answers={201: results.BlobDocument},
+        problems=(),
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/blobs/{{hash:hash}}",
-        handler=records.blob,
-        summary="Bytes by their hash",
-        needs="read in somewhere",
-        answers={200: bytes, 206: bytes},
-        problems=(404, 416),
+    _row(
+        "GET /blobs/{hash:hash}",
+        records.blob,
+        "Bytes by their hash",
+        READ_SOMEWHERE,
+        PART,
         media=BYTES,
-        headers=("range",),
+        **BYTES_OF,
     ),
 )
 
+IN_NAMESPACE: Final[dict[str, Any]] = {"query": wire.InNamespace}
 OF_FLOWS: Final = (
-    Route(
-        verb="GET",
-        path=f"{API}/flows",
-        handler=flows.list_flows,
-        summary="List flows",
-        needs="read in namespace",
-        query=wire.ListFlows,
-        answers={200: results.FlowList},
-    ),
-    Route(
-        verb="POST",
-        path=f"{API}/flows",
-        handler=flows.register,
-        summary="Let a flow's name mean a definition",
-        needs="register in namespace",
-        query=wire.InNamespace,
+    _row("GET /flows", flows.list_flows, "List flows", READ_HERE, results.FlowList, query=wire.ListFlows),
+    _row(
+        "POST /flows",
+        flows.register,
+        "Let a flow's name mean a definition",
+        "register in namespace",
+        {201: results.FlowDocument},
         body=wire.FlowBody,
-        answers={201: results.FlowDocument},
-        problems=(409,),
+        **IN_NAMESPACE,
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/flows/{{flow}}",
-        handler=flows.show,
-        summary="What a flow's name means",
-        needs="read in namespace",
-        query=wire.InNamespace,
-        answers={200: results.FlowDocument},
-        problems=(404,),
+    _row(
+        "GET /flows/{flow}",
+        flows.show,
+        "What a flow's name means",
+        READ_HERE,
+        results.FlowDocument,
+        **IN_NAMESPACE,
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/flows/{{flow}}/versions",
-        handler=flows.versions,
-        summary="What a flow's name ever meant",
-        needs="read in namespace",
-        query=wire.InNamespace,
-        answers={200: results.VersionList},
-        problems=(404,),
+    _row(
+        "GET /flows/{flow}/versions",
+        flows.versions,
+        "What a flow's name ever meant",
+        READ_HERE,
+        results.VersionList,
+        **IN_NAMESPACE,
     ),
-    Route(
-        verb="POST",
-        path=f"{API}/flows/{{flow}}/runs",
-        handler=runs.start_flow,
-        summary="Start a run of a flow",
-        needs="start in namespace",
-        query=wire.InNamespace,
-        body=RunRequest,
-        answers=STARTED,
-        problems=(404, 409),
-        headers=STARTING,
+    _row("POST /flows/{flow}/runs", runs.start_flow, "Start a flow", START_HERE, STARTED, **STARTING),
+    _row(
+        "GET /definitions/{hash:hash}",
+        flows.definition,
+        "A definition by its hash",
+        READ_SOMEWHERE,
+        results.Definition,
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/definitions/{{hash:hash}}",
-        handler=flows.definition,
-        summary="A definition by its hash",
-        needs="read in somewhere",
-        answers={200: results.Definition},
-        problems=(404,),
-    ),
-    Route(
-        verb="POST",
-        path=f"{API}/definitions/{{hash:hash}}/runs",
-        handler=runs.start_definition,
-        summary="Start a run of a definition",
-        needs="start in namespace",
-        query=wire.InNamespace,
-        body=RunRequest,
-        answers=STARTED,
-        problems=(404, 409),
-        headers=STARTING,
+    _row(
+        "POST /definitions/{hash:hash}/runs",
+        runs.start_definition,
+        "Start a definition",
+        START_HERE,
+        STARTED,
+        **STARTING,
     ),
 )
 
 OF_PEOPLE: Final = (
-    Route(
-        verb="GET",
-        path=f"{API}/whoami",
-        handler=people.whoami,
-        summary="Who the server takes you for",
-        needs="known",
-        answers={200: results.Whoami},
-    ),
-    Route(
-        verb="GET",
-        path=f"{API}/namespaces",
-        handler=people.namespaces,
-        summary="List namespaces",
-        needs="known",
-        answers={200: results.NamespaceList},
-    ),
-    Route(
-        verb="POST",
-        path=f"{API}/namespaces",
-        handler=people.create_namespace,
-        summary="Make a namespace",
-        needs="administer everywhere",
+    _row("GET /whoami", people.whoami, "Who you are here", KNOWN, results.Whoami, problems=()),
+    _row("GET /namespaces", people.namespaces, "List namespaces", KNOWN, results.NamespaceList, problems=()),
+    _row(
+        "POST /namespaces",
+        people.create_namespace,
+        "Make a namespace",
+        ADMIN,
+        {201: results.NamespaceDocument},
         body=wire.NamespaceBody,
-        answers={201: results.NamespaceDocument},
-        problems=(409,),
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/namespaces/{{namespace}}",
-        handler=people.namespace,
-        summary="Show a namespace, its roles for an admin",
-        needs="any right in namespace",
-        answers={200: results.NamespaceDocument},
-        problems=(404,),
+    _row(
+        "GET /namespaces/{namespace}",
+        people.namespace,
+        "Show a namespace; to an admin, with its roles",
+        "any right in namespace",
+        results.NamespaceDocument,
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/namespaces/{{namespace}}/audit",
-        handler=people.history,
-        summary="Every change of access to a namespace",
-        needs="administer in namespace",
-        answers={200: results.AccessHistory},
-        problems=(404,),
+    _row(
+        "GET /namespaces/{namespace}/audit",
+        people.history,
+        "Every change of access to it",
+        ADMIN_HERE,
+        results.AccessHistory,
     ),
-    Route(
-        verb="PUT",
-        path=f"{API}/namespaces/{{namespace}}/roles/{{principal}}",
-        handler=people.grant,
-        summary="Give a principal a role",
-        needs="administer in namespace",
+    _row(
+        "PUT /namespaces/{namespace}/roles/{principal}",
+        people.grant,
+        "Give a principal a role",
+        ADMIN_HERE,
+        results.RolesDocument,
         body=wire.RoleBody,
-        answers={200: results.RolesDocument},
-        problems=(404, 409),
     ),
-    Route(
-        verb="DELETE",
-        path=f"{API}/namespaces/{{namespace}}/roles/{{principal}}",
-        handler=people.revoke,
-        summary="Take a role away, or all of them",
-        needs="administer in namespace",
+    _row(
+        "DELETE /namespaces/{namespace}/roles/{principal}",
+        people.revoke,
+        "Take a role away, or all of them",
+        ADMIN_HERE,
+        results.RolesDocument,
         query=wire.ByRole,
-        answers={200: results.RolesDocument},
-        problems=(404, 409),
     ),
-    Route(
-        verb="GET",
-        path=f"{API}/tokens",
-        handler=people.tokens,
-        summary="List tokens, never their secrets",
-        needs="known",
-        answers={200: results.TokenList},
-    ),
-    Route(
-        verb="POST",
-        path=f"{API}/tokens",
-        handler=people.create_token,
-        summary="Make a token; its secret is in this answer only",
-        needs="known",
-        body=wire.TokenBody,
-        answers={201: results.NewToken},
-        problems=(409,),
-    ),
-    Route(
-        verb="DELETE",
-        path=f"{API}/tokens/{{token}}",
-        handler=people.revoke_token,
-        summary="End a token",
-        needs="known",
-        query=wire.Because,
-        answers={200: results.TokenDocument},
-        problems=(404, 409),
-    ),
-    Route(
-        verb="GET",
-        path=f"{API}/groups",
-        handler=people.groups,
-        summary="List groups",
-        needs="known",
-        answers={200: results.GroupList},
-    ),
-    Route(
-        verb="PUT",
-        path=f"{API}/groups/{{group}}",
-        handler=people.set_group,
-        summary="Let a group consist of exactly these",
-        needs="administer everywhere",
+    _row("GET /groups", people.groups, "List groups", KNOWN, results.GroupList, problems=()),
+    _row(
+        "PUT /groups/{group}",
+        people.set_group,
+        "Let a group consist of exactly these",
+        ADMIN,
+        results.GroupDocument,
         body=wire.GroupBody,
-        answers={200: results.GroupDocument},
-        problems=(409,),
+    ),
+    _row("GET /tokens", people.tokens, "List tokens", KNOWN, results.TokenList, problems=()),
+    _row(
+        "POST /tokens",
+        people.create_token,
+        "Make a token; its secret is in this answer only",
+        KNOWN,
+        {201: results.NewToken},
+        body=wire.TokenBody,
+    ),
+    _row(
+        "DELETE /tokens/{token}",
+        people.revoke_token,
+        "End a token",
+        KNOWN,
+        results.TokenDocument,
+        query=wire.Because,
     ),
 )
 
 OF_HOME: Final = (
-    Route(
-        verb="GET",
-        path=f"{API}/health",
-        handler=home.health,
-        summary="Whether runs are accepted",
-        needs="nothing",
-        answers={200: results.Health},
-    ),
-    Route(
-        verb="GET",
-        path=f"{API}/openapi.json",
-        handler=home.openapi,
-        summary="This document",
-        needs="nothing",
-        answers={200: dict[str, Any]},
-    ),
-    Route(
-        verb="GET",
-        path="/metrics",
-        handler=home.metrics,
-        summary="Counts and durations for Prometheus",
-        needs="known",
-        answers={200: bytes},
-        problems=(404,),
-        media=TEXT,
-    ),
+    _row("GET /health", home.health, "Whether runs are accepted", NOTHING, results.Health, problems=()),
+    _row("GET /openapi.json", home.openapi, "This document", NOTHING, dict[str, Any], problems=()),
+    _row("GET /metrics", home.metrics, "Counts and durations for Prometheus", KNOWN, bytes, media=TEXT),
 )
 
 ROUTES: Final = (*OF_RUNS, *OF_BATCHES, *OF_RECORDS, *OF_FLOWS, *OF_PEOPLE, *OF_HOME)

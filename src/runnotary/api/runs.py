@@ -83,12 +83,16 @@ async def _started(call: Call, request: RunRequest) -> Document:
     if not request.namespace:
         asked = getattr(call.query, "namespace", "")
         request = msgspec.structs.replace(request, namespace=asked or DEFAULT_NAMESPACE)
-    operations, seconds = call.operations, wished_wait(call)
-    document, replayed = await operations.start(call.who, request, key_of(call), trigger_of(call))
-    place = f"/api/v1/runs/{document['id']}"
+    document, replayed = await call.operations.start(call.who, request, key_of(call), trigger_of(call))
+    return await _answered(call, document, replayed)
+
+
+async def _answered(call: Call, document: Json, replayed: bool) -> Document:
+    """Answer with a run that was started, at once or when it is over."""
+    place, seconds = f"/api/v1/runs/{document['id']}", wished_wait(call)
     if seconds is None:
         return of_run(document, 200 if replayed else 201, location=place)
-    document = await operations.wait(call.who, document["id"], seconds)
+    document = await call.operations.wait(call.who, document["id"], seconds)
     over = document["status"] in TERMINAL
     return of_run(document, 200 if over else 202, location=place, preference_applied=f"wait={seconds}")
 
@@ -175,6 +179,12 @@ async def cancel(call: Call) -> Document:
 
 async def resume(call: Call) -> Document:
     return of_run(await call.operations.resume(call.who, call.path["run"]))
+
+
+async def rerun(call: Call) -> Document:
+    operations = call.operations
+    document, replayed = await operations.rerun(call.who, call.path["run"], key_of(call), trigger_of(call))
+    return await _answered(call, document, replayed)
 
 
 def _put(name: str) -> Callable[[Call], Awaitable[Document]]:

@@ -83,9 +83,16 @@ class Operations(Questions):
     # --- runs ----------------------------------------------------------------------------------
 
     async def start(
-        self, who: Who, request: RunRequest, key: str = "", trigger: ev.Trigger | None = None
+        self,
+        who: Who,
+        request: RunRequest,
+        key: str = "",
+        trigger: ev.Trigger | None = None,
+        source: dict[str, Json] | None = None,
     ) -> tuple[Json, bool]:
         """Start a run; return its document, and whether it had been started with this key before.
+
+        `source` says where the request came from; it is no part of what the key stands for.
 
         Raises:
             FlowNotFound: there is no such flow or definition.
@@ -106,10 +113,21 @@ class Operations(Questions):
             words=words,
             inputs=self._with_files(request.inputs),
             trigger=trigger or ev.Trigger("api"),
+            source=source or {},
             namespace=namespace,
             **wishes,
         )
         run, replayed = await self._service.submit(submission, who.by, key=key, body=body)
+        return self.run(who, to_text(run)), replayed
+
+    async def rerun(
+        self, who: Who, name: str, key: str = "", trigger: ev.Trigger | None = None
+    ) -> tuple[Json, bool]:
+        """Start a run like this one: the same definition and inputs; returns as `start` does."""
+        row = self.seen(who, name)
+        run, replayed = await self._service.rerun(
+            row.id, who.by, key=key, trigger=trigger or ev.Trigger("api")
+        )
         return self.run(who, to_text(run)), replayed
 
     def _definition_of(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words]:
