@@ -34,6 +34,7 @@ SAME = [
     (re.compile(r"\bsha256:[0-9a-f]+…?"), "HASH"),
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "HASH"),
     (re.compile(r"\b[0-9][0-9A-HJKMNP-TV-Z]{11,25}\b"), "ID"),
+    (re.compile(r" …[A-Za-z0-9_-]{4} "), " …LAST "),
     (re.compile(r"\b[0-9]+(\.[0-9]+)?(µs|ms|s|m|h)( ?[0-9]+(ms|s|m))?\b"), "DURATION"),
     (re.compile(r"\b[0-9]+ log entries\b"), "N log entries"),
     (re.compile(r" +"), " "),

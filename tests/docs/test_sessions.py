@@ -8,7 +8,7 @@ import pytest
 from tools.sessions import BLOCK, differences, normal
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/tutorial.md", "docs/verify.md"]
+PAGES = ["README.md", "docs/tutorial.md", "docs/verify.md", "docs/access.md"]
 
 
 @pytest.mark.slow

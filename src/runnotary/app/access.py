@@ -56,3 +56,12 @@ def asked(settings: Settings, verb: str, **words: Json) -> Json:
     with home.reading(settings) as reader:
         view = AccessView(reader.store, SystemClock())
         return getattr(view, verb)(view.who(operating_user()), **words)
+
+
+def own_name(settings: Settings) -> str:
+    """Return the principal as whom commands ask.
+
+    Raises:
+        Unreachable: the server does not answer.
+    """
+    return asked(settings, "whoami")["principal"] if settings.url else operating_user().principal

@@ -13,6 +13,7 @@ from runnotary.cli.asked import settings_of
 from runnotary.cli.listing import moment
 from runnotary.cli.output import Page, Part, emit
 from runnotary.config import Settings
+from runnotary.core import principals
 
 Json = Any
 
@@ -117,6 +118,8 @@ def revoke(args: Namespace) -> int:
 
 
 def _roles(args: Namespace, verb: str) -> int:
+    principals.namespace_or_all(args.namespace)
+    principals.principal(args.principal)
     now = change(
         settings_of(args),
         verb,

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import Any, Final
 
-from runnotary.app.access import asked
+from runnotary.app.access import asked, own_name
 from runnotary.app.system import SystemClock
 from runnotary.cli import words
 from runnotary.cli.asked import duration_ms, settings_of
@@ -28,7 +28,7 @@ def create(args: Namespace) -> int:
     made = change(
         settings,
         "create_token",
-        principal=args.principal or asked(settings, "whoami")["principal"],
+        principal=args.principal or own_name(settings),
         name=args.name or "unnamed",
         scopes=args.scopes,
         expires_at=expires,

@@ -30,6 +30,7 @@ from runnotary.server.signing_keys import KINDS, SigningKeys
 Json = Any
 TOKEN_MAX: Final = 16 * 1024
 GROUPS_MAX: Final = 1000
+HOW: Final = "send Authorization: Bearer TOKEN; a command takes it from RUNNOTARY_TOKEN"
 USER: Final = "user:"
 _OIDC: Final = ("oidc_issuer", "oidc_audience", "oidc_keys")
 _CHECKS: Final[Options] = {
@@ -75,7 +76,7 @@ class Identity:
         if authorization is None:
             if self._local is not None:
                 return self._access.who(self._local)
-            raise Unauthenticated("credentials are missing", hint="send Authorization: Bearer TOKEN")
+            raise Unauthenticated("credentials are missing", hint=HOW)
         scheme, _, credentials = authorization.strip().partition(" ")
         credentials = credentials.strip()
         if scheme.lower() != "bearer" or not credentials:
