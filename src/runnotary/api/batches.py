@@ -13,7 +13,7 @@ import msgspec
 
 from runnotary.api.call import Call, Document
 from runnotary.api.flows import DEFAULT_NAMESPACE
-from runnotary.api.runs import head_of, key_of, trigger_of
+from runnotary.api.runs import head_of, key_of, source_of, trigger_of
 from runnotary.api.wire import Update
 from runnotary.core.errors import InvalidInput, RunnotaryError
 from runnotary.engine.requests import Changes, RunRequest
@@ -24,14 +24,14 @@ CONCURRENCY: Final = 10
 
 
 async def start(call: Call) -> Document:
-    key, trigger = key_of(call), trigger_of(call)
+    key, trigger, source = key_of(call), trigger_of(call), source_of(call)
 
     async def one(index: int, entry: Json) -> Json:
         request = _of_type(entry, RunRequest)
         if not request.namespace:
             request = msgspec.structs.replace(request, namespace=DEFAULT_NAMESPACE)
         own = request.idempotency_key or (f"{key}-{index}" if key else "")
-        return (await call.operations.start(call.who, request, own, trigger))[0]
+        return (await call.operations.start(call.who, request, own, trigger, source))[0]
 
     return await _results(call.body.runs, call.body.concurrency, one)
 

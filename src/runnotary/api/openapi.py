@@ -49,6 +49,7 @@ HEADERS: Final[dict[str, tuple[str, Json]]] = {
     "if-none-match": ("the ETag of what the caller has", {"type": "string"}),
     "last-event-id": ("go on after this event", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
     "range": ("`bytes=FROM-TO`", {"type": "string"}),
+    "traceparent": ("the caller's place in its trace: the run's trace links to it", {"type": "string"}),
 }
 PATH_PARTS: Final[dict[str, Json]] = {
     "hash": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},

@@ -68,7 +68,7 @@ PART: Final = {200: bytes, 206: bytes}
 STARTING: Final[dict[str, Any]] = {
     "query": wire.InNamespace,
     "body": RunRequest,
-    "headers": ("idempotency-key", "prefer"),
+    "headers": ("idempotency-key", "prefer", "traceparent"),
 }
 WHY: Final[dict[str, Any]] = {"body": wire.Why}
 BYTES_OF: Final[dict[str, Any]] = {"problems": (404, 416), "headers": ("range",)}
@@ -160,7 +160,7 @@ OF_BATCHES: Final = tuple(
         results.BatchResults,
         body=body,
         problems=(),
-        headers=("idempotency-key",) if word == "start" else (),
+        headers=("idempotency-key", "traceparent") if word == "start" else (),
     )
     for word, handler, needs, body in (
         ("start", batches.start, START_HERE, wire.BatchStart),

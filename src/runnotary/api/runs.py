@@ -11,6 +11,7 @@ import msgspec
 from runnotary.api.call import Call, Document
 from runnotary.api.flows import DEFAULT_NAMESPACE
 from runnotary.api.parameters import moment
+from runnotary.core import trace
 from runnotary.core.errors import InvalidInput
 from runnotary.core.events import Trigger
 from runnotary.core.notation import DURATION_FORM, milliseconds
@@ -60,6 +61,12 @@ def trigger_of(call: Call) -> Trigger:
     return Trigger("manual" if call.headers.get("user-agent", "").startswith(PEOPLE) else "api")
 
 
+def source_of(call: Call) -> dict[str, Json]:
+    """Return where a request comes from: its place in the caller's trace, if it names one."""
+    place = trace.read(call.headers.get(trace.HEADER, ""))
+    return {trace.HEADER: str(place)} if place else {}
+
+
 # --- start -----------------------------------------------------------------------------------------
 
 
@@ -83,7 +90,9 @@ async def _started(call: Call, request: RunRequest) -> Document:
     if not request.namespace:
         asked = getattr(call.query, "namespace", "")
         request = msgspec.structs.replace(request, namespace=asked or DEFAULT_NAMESPACE)
-    document, replayed = await call.operations.start(call.who, request, key_of(call), trigger_of(call))
+    document, replayed = await call.operations.start(
+        call.who, request, key_of(call), trigger_of(call), source_of(call)
+    )
     return await _answered(call, document, replayed)
 
 

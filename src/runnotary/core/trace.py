@@ -15,6 +15,9 @@ import msgspec
 from runnotary.core.ids import from_text
 
 VARIABLE: Final = "TRACEPARENT"
+HEADER: Final = "traceparent"
+"""Also the key in `run.created.source`: the trace of whoever asked for the run."""
+
 _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 

@@ -18,9 +18,6 @@ from runnotary.core.ids import attempt_id, from_text, to_text
 from runnotary.core.run import split_key
 from runnotary.core.trace import Context
 
-SOURCE: Final = "traceparent"
-"""The key of `run.created.source` under which the trace of whoever asked for the run stands."""
-
 Attribute = str | int | bool
 
 
@@ -123,7 +120,7 @@ def _of_run(run: bytes, known: Open, finished: ev.RunFinished, at: int) -> Span:
 
 def _links(created: ev.RunCreated) -> Iterable[Context]:
     """Yield whose trace asked for the run, and the runs it is linked with."""
-    asked = created.source.get(SOURCE)
+    asked = created.source.get(trace.HEADER)
     context = trace.read(asked) if isinstance(asked, str) else None
     if context is not None:
         yield context

@@ -54,6 +54,7 @@ CORS_HEADERS: Final = (
     "if-match",
     "last-event-id",
     "prefer",
+    "traceparent",
 )
 TOLD_HEADERS: Final = ("etag", "location", "preference-applied", "runnotary-position")
 
