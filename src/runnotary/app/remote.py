@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+import msgspec
+
+from runnotary import __version__
 from runnotary.app.home import Flows
 from runnotary.client import flows as ask_flows
 from runnotary.client import records, runs
 from runnotary.client.places import Place, place
-from runnotary.client.request import API, Answer, Request, segment
+from runnotary.client.request import API, Answer, Request, get, segment
+from runnotary.client.sync_client import Client
 from runnotary.client.sync_connection import Connection
 from runnotary.config import Settings
 from runnotary.core import wire
@@ -41,8 +46,9 @@ PARTIAL: Final = 206
 
 
 def place_of(settings: Settings) -> Place:
-    """Return where the server of these settings is."""
-    return place(settings.url, settings.token, os.environ)
+    """Return where the server of these settings is; it is told that a person asks."""
+    there = place(settings.url, settings.token, os.environ)
+    return replace(there, headers={**there.headers, "user-agent": f"runnotary-cli/{__version__}"})
 
 
 def connection(settings: Settings, *, timeout: float = 30.0) -> Connection:
@@ -62,6 +68,13 @@ def reading_there(settings: Settings) -> Iterator[Reader]:
         yield RemoteReader(there)
     finally:
         there.close()
+
+
+def ended_there(settings: Settings, run: str, interval: float, timeout: float | None) -> Json:
+    """Return the document of a run when it is over; see `app/waiting.py`."""
+    there = place_of(settings)
+    with Client(there.url, token=settings.token) as client:
+        return client.wait_for_run(run, interval, timeout).raw
 
 
 class RemoteReader(Reader):
@@ -93,6 +106,14 @@ class RemoteReader(Reader):
             return self._there.ask(request)
         except NotFound:
             return b""
+
+    def page(self, words: Mapping[str, Json]) -> Json:
+        """Return a page of run documents; its runs need not be asked for again."""
+        said = {name: value for name, value in words.items() if value not in (False, 0)}
+        answer = self._there.ask(get("/runs", lambda answer: msgspec.json.decode(answer.body), params=said))
+        for document in answer["runs"]:
+            self._store.take(document)
+        return answer
 
     def versions(self, name: str, namespace: str = "default") -> list[Json]:
         return self._there.ask(ask_flows.versions(name, namespace))

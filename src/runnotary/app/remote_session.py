@@ -97,6 +97,9 @@ class ServerSession:
     async def act(self, run: str, verb: str, reason: str) -> Json:
         return await self._ask(_post(f"/runs/{segment(run)}/{verb}", {"reason": reason}))
 
+    async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
+        return await self._ask(_post(f"/runs:{verb}", words))
+
     async def rerun(self, run: str, key: str) -> str:
         asked = _post(f"/runs/{segment(run)}/rerun", {}, key or new_key())
         started: str = (await self._ask(asked))["id"]

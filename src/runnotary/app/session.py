@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -54,6 +54,9 @@ class Session(Protocol):
 
     async def act(self, run: str, verb: str, reason: str) -> Json:
         """Do one of `VERBS` with a run; asked twice it is done once. Returns what became of it."""
+
+    async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
+        """Archive or purge what the words of a sweep leave; returns the `runs`, their `count`, `dry_run`."""
 
     async def rerun(self, run: str, key: str) -> str:
         """Start the same definition on the same inputs again; returns the new run's id, durable on return."""
@@ -158,6 +161,16 @@ class LocalSession:
         await act(from_text(run), operating_user(), reason)
         return {"id": run, "purged": True} if verb == "purge" else self._document(run)
 
+    async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
+        from runnotary.app.listing import sweep_of
+
+        query, age, reason, dry_run = sweep_of(words)
+        action: Literal["archive", "purge"] = "purge" if verb == "purge" else "archive"
+        gone = await self.home.service.sweep(
+            query, operating_user(), action=action, older_than=age, reason=reason, dry_run=dry_run
+        )
+        return {"runs": [to_text(run) for run in gone], "count": len(gone), "dry_run": dry_run}
+
     async def rerun(self, run: str, key: str) -> str:
         started, _ = await self.home.service.rerun(from_text(run), operating_user(), key=key)
         return to_text(started)
@@ -209,6 +222,8 @@ class LocalSession:
                 return await self.update(run, changes, log)
             case {"op": "access", "verb": str(verb), "words": dict(words)}:
                 return await self.access(verb, words)
+            case {"op": "sweep", "verb": "archive" | "purge" as verb, "words": dict(words)}:
+                return await self.sweep(verb, words)
             case {"op": "act", "verb": str(verb), "reason": str(reason)}:
                 return await self.act(run, verb, reason)
             case _:
@@ -270,6 +285,10 @@ class NeighbourSession:
         return await self._ask(
             "act", lambda engine: engine.act(run, verb, reason), run=run, verb=verb, reason=reason
         )
+
+    async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
+        said = dict(words)
+        return await self._ask("sweep", lambda engine: engine.sweep(verb, said), verb=verb, words=said)
 
     async def _ask(self, op: str, own: Callable[[LocalSession], Awaitable[Json]], **words: Json) -> Json:
         """Ask the other engine, or whoever follows it, or do it with the engine that we took over."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import asyncio
 from argparse import Namespace
 from contextlib import suppress
 from typing import Any
 
 from runnotary.app.records import reading
-from runnotary.app.session import Session
+from runnotary.app.session import Session, session
 from runnotary.cli.asked import duration_ms, settings_of
-from runnotary.cli.following import GRACE_MS, LEFT, follow
+from runnotary.cli.following import GRACE_MS, LEFT, Enter, follow, unless_interrupted
+from runnotary.cli.many import Refused, each, meant, tell_refused
 from runnotary.cli.output import Page, emit
 from runnotary.cli.start import concluded
 from runnotary.cli.summary import conclude, exit_status, outcome
 from runnotary.cli.views import view_for
+from runnotary.cli.words import short
 from runnotary.config import Settings
-from runnotary.core.errors import AlreadyEnded, RunnotaryError
-from runnotary.core.states import TERMINAL
+from runnotary.core.errors import AlreadyEnded
+from runnotary.core.states import OPEN, TERMINAL
 
 Json = Any
 ENDED_OTHERWISE = AlreadyEnded.exit_code
@@ -45,7 +47,7 @@ def resume(args: Namespace) -> int:
     if document["status"] in TERMINAL:
         raise AlreadyEnded(
             f"run {document['id']} has ended: {outcome(document, document['status'])}",
-            hint=f"start it again: runnotary start {document['flow'] or document['definition_hash']}",
+            hint=f"start it again: runnotary run rerun {short(document['id'])}",
         )
     return _taken_up(args, settings, document["id"], renew=True)
 
@@ -63,37 +65,44 @@ def _taken_up(args: Namespace, settings: Settings, run: str, *, renew: bool) -> 
 def cancel(args: Namespace) -> int:
     """End runs; each is followed until it has ended. One that ended otherwise is a conflict."""
     settings = settings_of(args)
-    grace = duration_ms("--grace", args.grace, GRACE_MS)
-    with reading(settings) as reader:
-        wanted = [reader.document(reader.resolve(name))["id"] for name in args.runs]
-    worst = 0
-    documents: list[Json] = []
-    for run in wanted:
-        try:
-            left = _cancelled(args, settings, run, grace)
-        except RunnotaryError as refused:
-            if len(wanted) == 1:
-                raise
-            print(f"error: {refused.message}", file=sys.stderr)
-            worst = max(worst, refused.exit_code)
-            continue
-        document = _document(settings, run)
-        documents.append(document)
+    chosen = [document["id"] for document in meant(args, settings, status=sorted(OPEN))]
+    if len(chosen) == 1:
+        left = follow(settings, _cancelling(args, chosen[0]), view_for(quiet=False, skip_past=True)).left
         if left:
             return LEFT
-        if document["status"] != "cancelled":
-            worst = max(worst, ENDED_OTHERWISE)
-    alone = len(wanted) == 1 and len(documents) == 1
+        results: list[Json | Refused] = [_document(settings, chosen[0])]
+    else:
+        results = unless_interrupted(_cancelled(args, settings, chosen))
+    worst = tell_refused(results)
+    documents = [one for one in results if not isinstance(one, Refused)]
+    if any(document["status"] != "cancelled" for document in documents):
+        worst = max(worst, ENDED_OTHERWISE)
+    alone = len(chosen) == 1 and bool(args.runs)
     emit(args.format, documents[0] if alone else documents, lambda: _write(documents), each=documents)
     return worst
 
 
-def _cancelled(args: Namespace, settings: Settings, run: str, grace_ms: int) -> bool:
+def _cancelling(args: Namespace, run: str) -> Enter:
+    grace_ms = duration_ms("--grace", args.grace, GRACE_MS)
+
     async def enter(engine: Session) -> str:
         await engine.cancel(run, reason=args.reason or "", grace_ms=grace_ms, force=args.force)
         return run
 
-    return follow(settings, enter, view_for(quiet=False, skip_past=True)).left
+    return enter
+
+
+async def _cancelled(args: Namespace, settings: Settings, chosen: list[str]) -> list[Json | Refused]:
+    """Ask for the end of runs, so many at a time, and see each end."""
+    async with session(settings) as engine:
+
+        async def one(run: str) -> Json:
+            await _cancelling(args, run)(engine)
+            async for _ in engine.changes(run):
+                pass
+            return await asyncio.to_thread(_document, settings, run)
+
+        return await each(chosen, one, args.concurrency)
 
 
 def _write(documents: list[Json]) -> None:

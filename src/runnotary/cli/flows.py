@@ -1,4 +1,4 @@
-"""`flow validate|show|graph|list|push`: definitions, from files or by name."""
+"""`flow validate|show|graph|list|history|push`: definitions, from files or by name."""
 
 from __future__ import annotations
 
@@ -215,6 +215,28 @@ def flows(args: Namespace) -> int:
         each=listed,
         key="flow",
     )
+    return 0
+
+
+def history(args: Namespace) -> int:
+    """List every definition that a flow's name ever meant, newest first."""
+    namespace = args.namespace or "default"
+    with reading(settings_of(args)) as reader:
+        reader.flow(args.flow, namespace)
+        changes = reader.versions(args.flow, namespace)
+    table: list[list[Part]] = [
+        [
+            moment(words.microseconds(change["time"]) or 0),
+            words.visible(change.get("version") or ""),
+            (words.short_digest(change["definition"]), words.DIM),
+            words.visible(change["by"]["principal"]),
+            words.visible(change.get("title") or ""),
+        ]
+        for change in changes
+    ]
+    headers = ("CHANGED", "VERSION", "DEFINITION", "BY", "TITLE")
+    answer = {"flow": args.flow, "versions": changes}
+    emit(args.format, answer, lambda: Page().table(table, headers), each=changes, key="definition")
     return 0
 
 

@@ -64,7 +64,7 @@ def follow(settings: Settings, enter: Enter, view: View) -> Followed:
         RunnotaryError: what `enter` was refused with.
         KeyboardInterrupt: a signal came before the run was accepted.
     """
-    return _unless_interrupted(_follow(settings, enter, view))
+    return unless_interrupted(_follow(settings, enter, view))
 
 
 def accepted(settings: Settings, enter: Enter) -> str:
@@ -73,10 +73,11 @@ def accepted(settings: Settings, enter: Enter) -> str:
     Raises:
         RunnotaryError: what `enter` was refused with.
     """
-    return _unless_interrupted(_accepted(settings, enter))
+    return unless_interrupted(_accepted(settings, enter))
 
 
-def _unless_interrupted(work: Coroutine[Any, Any, T]) -> T:
+def unless_interrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Run work that may be given up at a signal."""
     _log_in_one_line()
     try:
         return asyncio.run(work)

@@ -6,17 +6,17 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from typing import Any
 
-from runnotary.app.records import INTERRUPTED, Reader, reading, shown_status
+from runnotary.app.listing import FILTERS, PAGING, pages
+from runnotary.app.records import INTERRUPTED, Reader, has_engine, reading, shown_status
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.steps import chosen_tasks, states_of, task_rows
 from runnotary.cli.wording import told
+from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput
-from runnotary.core.ids import to_text
 from runnotary.core.rows import RunRow
 from runnotary.core.states import OPEN, State
-from runnotary.ports import RunQuery
 
 Json = Any
 DEFAULT_LIMIT = 20
@@ -25,57 +25,67 @@ DEFAULT_LIMIT = 20
 def runs(args: Namespace) -> int:
     """List runs, newest first."""
     settings = settings_of(args)
-    allowed = [*State, INTERRUPTED]
-    if wrong := [status for status in args.status if status not in allowed]:
-        raise InvalidInput(f"--status {wrong[0]}: there are {', '.join(allowed)}")
-    limit = args.limit or DEFAULT_LIMIT
-    with reading(settings) as reader:
-        query = RunQuery(
-            namespace=() if args.namespace == "*" else (args.namespace or "default",),
-            flow=(args.flow,) if args.flow else (),
-            status=tuple(OPEN if INTERRUPTED in args.status else ()) + tuple(args.status),
-            label=args.label or "",
-            tag=(args.tag,) if args.tag else (),
-            after=(None, reader.resolve(args.cursor).id) if args.cursor else None,
-            limit=limit + 1,
-        )
-        rows = reader.store.runs(query)
-        statuses = {row.id: shown_status(row.status, settings) for row in rows}
-        if args.status:
-            rows = [row for row in rows if statuses[row.id] in args.status]
-        page, more = rows[:limit], len(rows) > limit
-        documents = (
-            []
-            if args.format in (None, "table", "name")
-            else [{**reader.document(row), "status": statuses[row.id]} for row in page]
-        )
-    answer = {"runs": documents, "has_next": more, "next_cursor": to_text(page[-1].id) if more else None}
-    names = [{"id": to_text(row.id)} for row in page]
-    each = names if args.format == "name" else documents
-    emit(args.format, answer, lambda: _write_runs(page, statuses, more), each=each)
+    most = None if args.all else args.limit or DEFAULT_LIMIT
+    found: list[Json] = []
+    ends: Json = {"has_next": False, "next_cursor": None} | ({"total": 0} if args.total else {})
+    asked = _words(args, settings)
+    for answer in [] if asked is None else pages(settings, asked, most):
+        found += answer.pop("runs")
+        ends |= answer
+    for document in found:
+        document["status"] = shown_status(document["status"], settings)
+    page = {"runs": found, **ends}
+    emit(args.format, page, lambda: _write_runs(page, most), each=found)
     return 0
 
 
-def _write_runs(rows: list[RunRow], statuses: dict[bytes, str], more: bool) -> None:
+def _words(args: Namespace, settings: Settings) -> dict[str, Json] | None:
+    """Return the words of the listing that is asked for; None if nothing can be in it.
+
+    Raises:
+        InvalidInput: a state that there is not.
+    """
+    said = {name: value for name in FILTERS | PAGING if (value := getattr(args, name, None))}
+    said.pop("limit", None)
+    said["status"] = _states(args.status, settings)
+    return None if args.status and not said["status"] else said
+
+
+def _states(asked: list[str], settings: Settings) -> list[str]:
+    """Return the recorded states that are shown as those asked for."""
+    states = [state for text in asked for state in text.split(",") if state]
+    allowed = [*State, INTERRUPTED]
+    if wrong := [state for state in states if state not in allowed]:
+        raise InvalidInput(f"--status {wrong[0]}: there are {', '.join(allowed)}")
+    if states and not has_engine(settings):
+        states = [state for state in states if state not in OPEN] + [*OPEN] * (INTERRUPTED in states)
+    return [state for state in states if state != INTERRUPTED]
+
+
+def _write_runs(answer: Json, most: int | None) -> None:
     page = Page()
-    if not rows:
+    if not answer["runs"]:
         page.line(("no runs", words.DIM))
     table: list[list[Part]] = []
-    for row in rows:
-        status = statuses[row.id]
+    for document in answer["runs"]:
+        status = document["status"]
+        times = (words.microseconds(document[at]) for at in ("started_at", "ended_at"))
+        marks = [mark for mark, shown in (("archived", "archived_at"), ("held", "held")) if document[shown]]
         table.append(
             [
-                words.short(to_text(row.id)),
-                words.visible(row.flow) or "–",
+                words.short(document["id"]),
+                words.visible(document["flow"] or "") or "–",
                 (status, words.STYLES[status]),
-                moment(row.created_at),
-                words.took(row.started_at, row.ended_at),
-                words.visible(row.label),
+                moment(words.microseconds(document["created_at"]) or 0),
+                words.took(*times),
+                " ".join([words.visible(document["label"] or ""), *(f"({mark})" for mark in marks)]).strip(),
             ]
         )
     page.table(table, ("RUN", "FLOW", "STATUS", "STARTED", "TOOK", "LABEL"), right="4")
-    if more:
-        page.line(("more: ", words.DIM), f"runnotary run list --cursor {words.short(to_text(rows[-1].id))}")
+    if "total" in answer:
+        page.line((f"{words.plural(answer['total'], 'run')} in all", words.DIM))
+    if answer["has_next"] and most is not None:
+        page.line(("more: ", words.DIM), f"--limit {most * 10}, --all, or --cursor {answer['next_cursor']}")
 
 
 def moment(at: int) -> str:

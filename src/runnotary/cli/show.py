@@ -9,6 +9,7 @@ from runnotary.app.records import Reader, reading, shown_status
 from runnotary.app.system import SystemClock
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
+from runnotary.cli.many import meant
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.steps import states_of, task_rows
 from runnotary.cli.summary import duration, outcome, value_row, write_failures, write_next, write_outputs
@@ -20,14 +21,23 @@ TASKS_SHOWN = 200
 
 
 def show(args: Namespace) -> int:
-    """Show a run."""
+    """Show runs."""
     settings = settings_of(args)
-    with reading(settings) as reader:
-        row = reader.resolve(args.run)
-        document = reader.document(row)
+    chosen = meant(args, settings)
+    for document in chosen:
         document["status"] = shown_status(document["status"], settings)
-        emit(args.format, document, lambda: _write(Page(), reader, document))
+    with reading(settings) as reader:
+        alone = bool(args.runs) and len(chosen) == 1
+        emit(args.format, chosen[0] if alone else chosen, lambda: _write_all(reader, chosen), each=chosen)
     return 0
+
+
+def _write_all(reader: Reader, documents: list[Json]) -> None:
+    page = Page()
+    for number, document in enumerate(documents):
+        if number:
+            page.line()
+        _write(page, reader, document)
 
 
 def _write(page: Page, reader: Reader, document: Json) -> None:

@@ -1,4 +1,4 @@
-"""`start` and `exec`: a run from the words typed to its end, followed."""
+"""`start`, `run rerun` and `exec`: a run from the words typed to its end, followed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from runnotary.app.intake import ExecRequest, StartRequest, is_file
 from runnotary.app.planning import planned
 from runnotary.app.records import reading, shown_status
+from runnotary.app.session import Session
 from runnotary.cli import copying, words
 from runnotary.cli.asked import duration_ms, json_object, pairs, settings_of
 from runnotary.cli.following import LEFT, Followed, View, accepted, follow
@@ -50,6 +51,21 @@ def start(args: Namespace) -> int:
         raise InvalidInput(
             f"no command run {args.target}, nor a flow of that name", hint=args.meant
         ) from missing
+
+
+def rerun(args: Namespace) -> int:
+    """Start the definition of a run on the same inputs again."""
+    settings = settings_of(args)
+    with reading(settings) as reader:
+        before = reader.document(reader.resolve(args.run))["id"]
+
+    async def enter(engine: Session) -> str:
+        return await engine.rerun(before, args.idempotency_key or "")
+
+    if settings.url and not (args.wait or args.watch):
+        told(args, settings, accepted(settings, enter))
+        return 0
+    return concluded(args, settings, follow(settings, enter, view_for(quiet=args.quiet, wait=args.wait)))
 
 
 def execute(args: Namespace) -> int:

@@ -18,12 +18,11 @@ from runnotary.cli.options import (
     OUTPUT,
     QUIET,
     RUN,
-    SOME_STEP,
-    STEP,
     Command,
     Option,
 )
 from runnotary.cli.table_access import ACCESS
+from runnotary.cli.table_runs import RUNS
 
 __all__ = ["COMMANDS", "FORMATS", "GLOBAL", "NOUNS", "OUTPUT", "START", "Command", "Option"]
 
@@ -77,93 +76,6 @@ EXEC: Final = Command(
     "Its output is passed through.",
 )
 
-RUNS: Final = (
-    Command(
-        ("run", "list"),
-        "runnotary.cli.listing:runs",
-        "runs, newest first",
-        (
-            Option(("--flow",), "of this flow", metavar="NAME"),
-            Option(("--status",), "in this state; may be repeated", "many", metavar="STATE"),
-            Option(("--label",), "whose label holds this text", metavar="TEXT"),
-            Option(("--tag",), "with this tag", metavar="TAG"),
-            Option(("--limit",), "at most so many (default 20)", "number", metavar="N"),
-            Option(("--cursor",), "those after this run: `next_cursor` of the page before", metavar="RUN"),
-            NAMESPACE,
-            OUTPUT,
-        ),
-    ),
-    Command(("run", "show"), "runnotary.cli.show:show", "what a run is, did and gave", (RUN, OUTPUT)),
-    Command(
-        ("run", "watch"),
-        "runnotary.cli.control:watch",
-        "follow to the end; takes up an interrupted one",
-        (RUN, QUIET, OUTPUT),
-    ),
-    Command(
-        ("run", "logs"),
-        "runnotary.cli.logs:logs",
-        "what steps printed",
-        (
-            RUN,
-            SOME_STEP,
-            Option(("--stdout",), "standard output only", "flag"),
-            Option(("--stderr",), "standard error only", "flag"),
-            Option(("-f", "--follow"), "go on until the run is over", "flag"),
-            Option(("--tail",), "only the last lines of each stream", "number", metavar="N"),
-            Option(("--attempt",), "of this attempt, not the last", "number", metavar="N"),
-            Option(("--entries",), "what happened, entry by entry, instead of output", "flag"),
-            OUTPUT,
-        ),
-    ),
-    Command(
-        ("run", "tasks"),
-        "runnotary.cli.listing:tasks",
-        "its tasks with all evidence",
-        (RUN, SOME_STEP, OUTPUT),
-    ),
-    Command(
-        ("run", "files"),
-        "runnotary.cli.files:files",
-        "its files: list, print one, copy them out",
-        (
-            RUN,
-            Option(("name",), "an output, a file name, STEP/FILE, or sha256:…", "maybe", metavar="NAME"),
-            Option(("--to",), "copy into this folder; without NAME, the outputs", metavar="DIR"),
-            Option(("--all",), "with --to: every file of every step, as STEP/FILE", "flag"),
-            FORCE,
-            OUTPUT,
-        ),
-    ),
-    Command(("run", "lineage"), "runnotary.cli.files:lineage", "which file came from which", (RUN, OUTPUT)),
-    Command(("run", "audit"), "runnotary.cli.listing:audit", "every recorded event", (RUN, OUTPUT)),
-    Command(
-        ("run", "resume"),
-        "runnotary.cli.control:resume",
-        "go on with an interrupted run, what was lost too",
-        (RUN, QUIET, OUTPUT),
-    ),
-    Command(
-        ("run", "cancel"),
-        "runnotary.cli.control:cancel",
-        "end runs before they are done",
-        (
-            RUN._replace(names=("runs",), kind="words"),
-            Option(("--reason",), "why, for the record", metavar="TEXT"),
-            Option(("--grace",), "time between asking and killing (default 10s)", metavar="TIME"),
-            FORCE._replace(help="leave out the `finally` steps too"),
-            OUTPUT,
-        ),
-    ),
-    Command(
-        ("run", "shell"),
-        "runnotary.cli.shell:shell",
-        "a shell where a failed step stood",
-        (RUN, STEP, Option(("--attempt",), "this attempt, not the last", "number", metavar="N")),
-        rest="[COMMAND…]",
-    ),
-)
-
 FLOW: Final = Option(("flow",), "a flow file, the name of a flow, or sha256:…", metavar="FILE|NAME|HASH")
 
 FLOWS: Final = (
@@ -192,6 +104,12 @@ FLOWS: Final = (
         ),
     ),
     Command(("flow", "list"), "runnotary.cli.flows:flows", "the flows that have names", (NAMESPACE, OUTPUT)),
+    Command(
+        ("flow", "history"),
+        "runnotary.cli.flows:history",
+        "every definition its name ever meant",
+        (Option(("flow",), "the name of a flow", metavar="NAME"), NAMESPACE, OUTPUT),
+    ),
     Command(
         ("flow", "push"),
         "runnotary.cli.flows:push",
