@@ -18,7 +18,7 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
 from runnotary.core.definition import Words, define
-from runnotary.core.errors import Changed, FlowNotFound, InvalidInput, InvalidRunInput
+from runnotary.core.errors import Changed, Conflict, FlowNotFound, InvalidInput, InvalidRunInput
 from runnotary.core.hashing import canonical, digest, digest_text, is_digest
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import EVERYWHERE, Action, People, Who, granted, require
@@ -113,7 +113,7 @@ class Operations(Questions):
             words=words,
             inputs=self._with_files(request.inputs),
             trigger=trigger or ev.Trigger("api"),
-            source=source or {},
+            source={**request.source, **(source or {})},
             namespace=namespace,
             **wishes,
         )
@@ -131,14 +131,19 @@ class Operations(Questions):
         return self.run(who, to_text(run)), replayed
 
     def _definition_of(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words]:
-        """Return the definition a request names, and the words of its flow."""
-        if (request.flow is None) == (request.definition is None):
-            raise InvalidInput("name either `flow` or `definition`")
+        """Return the definition a request names, and the words of its flow.
+
+        Raises:
+            Conflict: the flow that is named means another definition than the one named with it.
+        """
         if request.flow is not None:
             row = self.flow_row(who, request.flow, namespace, Action.START)
+            if request.definition not in (None, row.definition):
+                raise Conflict(f"flow {row.name} means another definition by now", hint="start again")
             words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)
             return row.definition, words
-        assert request.definition is not None
+        if request.definition is None:
+            raise InvalidInput("name a `flow` or a `definition`")
         if not self.is_definition(request.definition):
             raise FlowNotFound(f"no definition {request.definition}")
         return request.definition, Words()
@@ -299,4 +304,6 @@ class Operations(Questions):
 
 def _body_of(request: RunRequest) -> str:
     """Return the digest of what is asked for, whatever key it is asked under."""
-    return digest(canonical(msgspec.to_builtins(msgspec.structs.replace(request, idempotency_key=""))))
+    return digest(
+        canonical(msgspec.to_builtins(msgspec.structs.replace(request, idempotency_key="", source={})))
+    )

@@ -19,6 +19,9 @@ Count = Annotated[int, Meta(ge=0, le=100_000)]
 class RunRequest(Wishes, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A run that somebody wants: of a flow by its name, or of a definition by its hash.
 
+    With both, the name must mean that definition. `source` tells where the definition came from, for the
+    record: a file's name and digest, a revision.
+
     An input that is a file is `{"$file": "sha256:…"}` of a blob that is here; `name` and `size` may be added.
     """
 
@@ -34,6 +37,7 @@ class RunRequest(Wishes, frozen=True, omit_defaults=True, kw_only=True, forbid_u
     max_concurrency: Count = 0
     on_failure: Literal["continue", "stop"] | None = None
     idempotency_key: Word = ""
+    source: Annotated[dict[Word, Word | int], Meta(max_length=16)] = {}
 
 
 class Changes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
