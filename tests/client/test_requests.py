@@ -311,6 +311,13 @@ def test_following_may_stop_anywhere(ask: Ask) -> None:
     assert [one.seq for one in found] == [2]
 
 
+def test_a_server_that_never_answered_is_not_followed_for_long(ask: Ask) -> None:
+    app = Scripted(BROKEN)
+    with pytest.raises(Unreachable):
+        ask(app).follow_run("R")
+    assert len(app.asked) > 2
+
+
 def test_following_a_run_that_is_not_there(ask: Ask) -> None:
     with pytest.raises(RunNotFound):
         ask(Scripted(problem(404, "run_not_found"))).follow_run("R")

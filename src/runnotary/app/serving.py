@@ -26,6 +26,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from runnotary.app.addresses import announced
 from runnotary.app.home import Embedded
 from runnotary.app.observing import observed
 from runnotary.app.reporting import lines
@@ -133,8 +134,9 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
         while not (server.started or answering.done()):
             await asyncio.sleep(0.005)
         if server.started:
+            held.enter_context(announced(settings.home, _address(listening)))
             ready(_address(listening), mode)
-            held.push_async_callback(_ended, asyncio.ensure_future(_adopt_all(session.home)))
+            held.push_async_callback(_ended, asyncio.ensure_future(adopt_all(session.home)))
         await answering
 
 
@@ -215,7 +217,7 @@ def _address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _adopt_all(home: Embedded) -> None:
+async def adopt_all(home: Embedded) -> None:
     """Go on with every run that an earlier engine left open."""
     for run in home.store.open_runs():
         try:

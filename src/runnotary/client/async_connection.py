@@ -32,7 +32,7 @@ class AsyncConnection:
     ) -> None:
         self._place: Final = place
         self._timeout: Final = timeout
-        self._answered = transport is not None
+        self._answered = False
         self._http: Final = httpx2.AsyncClient(
             base_url=place.url,
             headers=place.headers,
@@ -100,19 +100,23 @@ class AsyncConnection:
             RunnotaryError: what the server says is wrong.
             Unreachable: it stays away.
         """
-        contact, broken = monotonic(), 0
-        while not following.over:
+        began, tried = monotonic(), 0
+        while True:
+            following.reached = False
             try:
                 async with aclosing(self._stream(following)) as arriving:
                     async for event in arriving:
-                        contact, broken = monotonic(), 0
                         yield event
             except Unreachable:
-                if monotonic() - contact >= streams.PATIENCE:
+                patience = streams.PATIENCE if self._answered else STRANGER
+                if not following.reached and monotonic() - began >= patience:
                     raise
-            if not following.over:
-                await self.sleep(backoff(broken))
-                broken += 1
+            if following.over:
+                return
+            if following.reached:
+                began, tried = monotonic(), 0
+            await self.sleep(backoff(tried))
+            tried += 1
 
     async def _stream(self, following: Following) -> AsyncGenerator[RunEvent, None]:
         request = following.request()
@@ -124,6 +128,7 @@ class AsyncConnection:
                 if response.status_code != httpx2.codes.OK:
                     body = await response.aread()
                     checked(Answer(response.status_code, dict(response.headers), body))
+                self._answered = following.reached = True
                 async for sent in httpx2.EventSource(response):
                     event = following.take(sent)
                     if event is not None:

@@ -33,12 +33,13 @@ def of_all() -> str:
 
 
 class Following:
-    """One feed being followed, over as many connections as it takes."""
+    """One feed being followed, over as many connections as it takes; `reached` is about the present one."""
 
     def __init__(self, path: str, after: int) -> None:
         self.path: Final = path
         self.last = after
         self.over = False
+        self.reached = False
 
     def request(self) -> Request[None]:
         """Return the request that goes on behind the last event."""

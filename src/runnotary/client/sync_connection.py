@@ -35,7 +35,7 @@ class Connection:
     ) -> None:
         self._place: Final = place
         self._timeout: Final = timeout
-        self._answered = transport is not None
+        self._answered = False
         self._http: Final = httpx2.Client(
             base_url=place.url,
             headers=place.headers,
@@ -103,19 +103,22 @@ class Connection:
             RunnotaryError: what the server says is wrong.
             Unreachable: it stays away.
         """
-        contact, broken = monotonic(), 0
-        while not following.over:
+        began, tried = monotonic(), 0
+        while True:
+            following.reached = False
             try:
                 with closing(self._stream(following)) as arriving:
-                    for event in arriving:
-                        contact, broken = monotonic(), 0
-                        yield event
+                    yield from arriving
             except Unreachable:
-                if monotonic() - contact >= streams.PATIENCE:
+                patience = streams.PATIENCE if self._answered else STRANGER
+                if not following.reached and monotonic() - began >= patience:
                     raise
-            if not following.over:
-                self.sleep(backoff(broken))
-                broken += 1
+            if following.over:
+                return
+            if following.reached:
+                began, tried = monotonic(), 0
+            self.sleep(backoff(tried))
+            tried += 1
 
     def _stream(self, following: Following) -> Generator[RunEvent, None, None]:
         request = following.request()
@@ -127,6 +130,7 @@ class Connection:
                 if response.status_code != httpx2.codes.OK:
                     body = response.read()
                     checked(Answer(response.status_code, dict(response.headers), body))
+                self._answered = following.reached = True
                 for sent in httpx2.EventSource(response):
                     event = following.take(sent)
                     if event is not None:
