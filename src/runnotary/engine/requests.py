@@ -13,6 +13,7 @@ Json = Any
 Word = Annotated[str, Meta(max_length=256)]
 Words = Annotated[tuple[Word, ...], Meta(max_length=64)]
 Labels = Annotated[dict[Word, Word], Meta(max_length=64)]
+Source = Annotated[dict[Word, Word | int], Meta(max_length=16)]
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 
 
@@ -37,7 +38,7 @@ class RunRequest(Wishes, frozen=True, omit_defaults=True, kw_only=True, forbid_u
     max_concurrency: Count = 0
     on_failure: Literal["continue", "stop"] | None = None
     idempotency_key: Word = ""
-    source: Annotated[dict[Word, Word | int], Meta(max_length=16)] = {}
+    source: Source = {}
 
 
 class Changes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
