@@ -38,7 +38,7 @@ class RunRequest(Wishes, frozen=True, omit_defaults=True, kw_only=True, forbid_u
     max_concurrency: Count = 0
     on_failure: Literal["continue", "stop"] | None = None
     idempotency_key: Word = ""
-    source: Source = {}
+    source: Source = msgspec.field(default_factory=dict)
 
 
 class Changes(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
