@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runnotary.core import chain
 from runnotary.core import events as ev
-from runnotary.core.rows import FlowRow, RunRow
-from runnotary.ports import Append, Appended, Refusal, RunQuery, Store
+from runnotary.core.rows import FlowRow, KeyRow, RunRow
+from runnotary.ports import Append, Appended, Change, Erasure, Refusal, RunQuery, Store
 from tests.simulation.world import MemoryStore
 from tests.store.history import ACTOR, START, Tale, Ticks, open_store, run_id
 
@@ -194,3 +195,89 @@ def test_beside_a_refused_commit_nothing_is_durable(store: Store) -> None:
 
 async def _beside(store: Store, batch: list[Append], beside: Noted) -> list[Appended | Refusal]:
     return await store.append(batch, beside)
+
+
+# --- the log by position ----------------------------------------------------------------------------
+
+
+def test_the_feed_is_every_commit_of_a_stream_in_order(store: Store) -> None:
+    start = store.position()
+    append(store, note("a", 0, 2), note("b", 0))
+    append(store, note("a", 2, 3), note("b", 7))
+    a, b = chain.ledger_stream("a"), chain.ledger_stream("b")
+    found = store.feed(start)
+    assert [(one.stream, one.from_seq, one.seq) for one in found] == [(a, 1, 2), (b, 1, 1), (a, 3, 5)]
+    assert [one.pos for one in found] == [start + 1, start + 2, start + 3]
+    assert store.feed(start + 1, 1) == found[1:2]
+    assert store.feed(store.position()) == []
+
+
+def test_a_watcher_is_told_each_commit_in_the_loop_it_watches_from(store: Store) -> None:
+    async def whole() -> list[Change]:
+        told: list[Change] = []
+        store.watch(told.extend)
+        for number in range(5):
+            await store.append([note("a", number)])
+        await store.append([note("a", 99)])
+        await asyncio.sleep(0.01)
+        return told
+
+    told = asyncio.run(whole())
+    assert told == store.feed(store.position() - 5)
+    assert [one.seq for one in told] == [1, 2, 3, 4, 5]
+
+
+# --- keys and purges ---------------------------------------------------------------------------------
+
+
+def keyed(tale: Tale, name: str = "k") -> Append:
+    turn = tale.turn(tale.created())
+    return msgspec.structs.replace(turn, rows=(*turn.rows, KeyRow("user:x", name, tale.id, bytes(32))))
+
+
+def tombstone(store: Store, tale: Tale, key: tuple[str, str] | None = None) -> Append:
+    erasure = Erasure(tale.id, *store.head(tale.stream), key)
+    length = store.head(chain.ledger_stream("x"))[0]
+    return msgspec.structs.replace(note("x", length), erase=(erasure,))
+
+
+def test_a_key_is_found_until_its_run_is_purged(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    assert store.keyed("user:x", "k") is None
+    assert codes(append(store, keyed(tale))) == ["ok"]
+    assert store.keyed("user:x", "k") == KeyRow("user:x", "k", tale.id, bytes(32))
+    assert store.keyed("user:y", "k") is None
+    assert codes(append(store, tombstone(store, tale, ("user:x", "k")))) == ["ok"]
+    assert store.keyed("user:x", "k") is None
+
+
+def test_a_purge_takes_the_stream_and_its_rows_and_leaves_the_log(store: Store) -> None:
+    clock = Ticks()
+    tale, other = Tale(1, clock), Tale(2, clock)
+    append(store, *[one.turn(one.created(), one.started("clean")) for one in (tale, other)])
+    before = store.feed(0)
+    assert codes(append(store, tombstone(store, tale))) == ["ok"]
+    assert (store.run(tale.id), store.tasks(tale.id), list(store.read(tale.stream))) == (None, [], [])
+    assert store.head(tale.stream) == (0, chain.GENESIS)
+    assert store.feed(0)[: len(before)] == before
+    assert store.run(other.id) is not None and len(store.tasks(other.id)) == 1
+
+
+def test_a_purge_of_a_run_that_has_grown_is_refused_and_nothing_is_written(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    append(store, tale.turn(tale.created()))
+    late = tombstone(store, tale)
+    grown = tale.turn(tale.started("clean"))
+    assert codes(append(store, grown, late)) == ["ok", "conflict"]
+    assert codes(append(store, late)) == ["conflict"]
+    assert store.head(chain.ledger_stream("x"))[0] == 0
+    assert len(list(store.read(tale.stream))) == 2
+
+
+def test_nothing_is_appended_to_a_purged_run(store: Store) -> None:
+    tale = Tale(1, Ticks())
+    append(store, tale.turn(tale.created()))
+    gone, more = tombstone(store, tale), tale.turn(tale.started("clean"))
+    assert codes(append(store, gone, more)) == ["ok", "conflict"]
+    assert codes(append(store, more)) == ["conflict"]
+    assert store.run(tale.id) is None

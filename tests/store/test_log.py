@@ -22,7 +22,7 @@ from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.core.states import OPEN, State
 from runnotary.ports import Append, Appended, Refusal, RunQuery
 from runnotary.store import sqlite
-from runnotary.store.listing import _walks, order, statement, teach
+from runnotary.store.listing import _walks, teach
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import connect_reader
 from runnotary.store.statements import SQL, schema
@@ -411,10 +411,8 @@ def test_a_page_is_walked_never_sorted(listed: SqliteStore, query: RunQuery) -> 
     with closing(connect_reader(listed.home)) as reader:
         teach(reader)
         for walk in _walks(query):
-            sql, values = statement(SQL["runs"], walk)
-            plan = [
-                row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql} {order(query)} LIMIT 50", values)
-            ]
+            sql, values = page(query, walk, 50)
+            plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert "runs" in plan[0] and not any("TEMP B-TREE" in line for line in plan), plan
             if query.status or query.flow or query.order_by != "created_at":
                 assert "USING INDEX runs_" in plan[0], plan

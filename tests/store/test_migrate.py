@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from runnotary.core.errors import HomeVersion
+from runnotary.ports import RunQuery
 from runnotary.store import migrate, statements
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import database
 from runnotary.store.statements import SQL
-from tests.store.history import open_store
+from runnotary.store.verify import verify
+from tests.store.history import flow_of, open_store, small_home
 
 
 def nothing(connection: sqlite3.Connection) -> None:
@@ -127,3 +130,25 @@ def test_an_old_sqlite_gets_a_schema_it_can_read(
     tables = statements.schema().count("CREATE TABLE")
     monkeypatch.undo()
     assert statements.schema().count("STRICT;") == tables
+
+
+def test_a_home_that_was_moved_forward_verifies(tmp_path: Path) -> None:
+    """Its schema says the same as a new one, in other spaces; its rows have the columns that came."""
+    new, old = small_home(tmp_path / "new"), tmp_path / "old"
+    old.mkdir()
+    with closing(sqlite3.connect(database(old), isolation_level=None)) as connection:
+        connection.executescript(statements.migrations()[0])
+        connection.execute(f"ATTACH '{database(new)}' AS new")
+        for table in ("events", "log", "tasks", "flows", "blobs"):
+            connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
+        columns = ", ".join(row[1] for row in connection.execute("PRAGMA main.table_info(runs)"))
+        connection.execute(f"INSERT INTO runs SELECT {columns} FROM new.runs")
+        connection.execute(f"PRAGMA application_id = {migrate.APPLICATION}")
+        connection.execute("PRAGMA user_version = 1")
+    shutil.copytree(new / "blobs", old / "blobs")
+    with pytest.raises(HomeVersion, match="schema 1"):
+        SqliteStore.open_read_only(old)
+    store = open_store(old)
+    assert [(row.archived_at, row.held) for row in store.runs(RunQuery())] == [(None, "")] * 4
+    store.close()
+    assert verify(old, deep=True, flow_of=flow_of).findings == ()

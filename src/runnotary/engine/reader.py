@@ -24,6 +24,8 @@ from runnotary.ports import Blobs, RunQuery, Store
 
 Json = Any
 LATEST: Final = "@latest"
+NEAR: Final = 8
+"""Events from the end among which that of the outcome nearly always is."""
 
 
 class Reader:
@@ -75,14 +77,21 @@ class Reader:
         _, head = self.store.head(stream)
         finished = None
         if row.ended_at is not None:
-            ends = (entry.event for entry in self.store.read(stream, max(0, row.seq - 8)))
-            finished = next((event for event in ends if isinstance(event, ev.RunFinished)), None)
+            finished = self._finished(stream, row.seq)
         document: Json = run_document(row, created, finished, digest_text(head))
         if document.get("outputs_ref"):
             document["outputs"] = self.value(document["outputs_ref"])
         if document.get("inputs_ref"):
             document["inputs"] = self.value(document["inputs_ref"])
         return document
+
+    def _finished(self, stream: bytes, length: int) -> ev.RunFinished | None:
+        """Return how a run ended: in its last event, or before words that were added afterwards."""
+        for after in (max(0, length - NEAR), 0):
+            for entry in self.store.read(stream, after):
+                if isinstance(entry.event, ev.RunFinished):
+                    return entry.event
+        return None
 
     def history(self, row: RunRow, after: int = 0) -> Iterator[Recorded]:
         """Return the run's events in order."""

@@ -45,6 +45,9 @@ _ORDERS: Final = {
     "status": "status",
 }
 
+WALKED: Final = frozenset({"created_at", "flow", "status"})
+"""Orders that an index has."""
+
 _json: Final = msgspec.json.Encoder().encode
 _plain: Final = msgspec.json.decode
 
@@ -64,8 +67,7 @@ def list_runs(connection: sqlite3.Connection, query: RunQuery) -> list[RunRow]:
     window = query.offset + query.limit
     rows: list[Any] = []
     for clauses in _walks(query):
-        sql, values = statement(SQL["runs"], clauses)
-        rows += connection.execute(f"{sql} {order(query)} LIMIT ?", [*values, window]).fetchall()
+        rows += connection.execute(*page(query, clauses, window)).fetchall()
     if query.order_by == "created_at":
         rows.sort(key=lambda row: row[0], reverse=query.descending)
     return [RunRow(*row) for row in rows[query.offset : window]]
@@ -77,6 +79,16 @@ def count_runs(connection: sqlite3.Connection, query: RunQuery) -> int:
     clauses = [*filters(every), *_one_of("status", query.status), *_one_of("flow", query.flow)]
     count: int = connection.execute(*statement(SQL["count_runs"], clauses)).fetchone()[0]
     return count
+
+
+def page(query: RunQuery, clauses: list[Clause], size: int) -> tuple[str, list[Any]]:
+    """Return the SELECT of the first rows of a walk. What must be sorted is sorted as ids: half the time."""
+    ordered = order(query)
+    if query.order_by in WALKED:
+        sql, values = statement(SQL["runs"], clauses)
+        return f"{sql} {ordered} LIMIT ?", [*values, size]
+    sql, values = statement(SQL["run_ids"], clauses)
+    return f"{SQL['runs']} WHERE id IN ({sql} {ordered} LIMIT ?) {ordered}", [*values, size]
 
 
 def statement(select: str, clauses: list[Clause]) -> tuple[str, list[Any]]:

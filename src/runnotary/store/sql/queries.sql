@@ -96,6 +96,9 @@ SELECT * FROM runs WHERE id = ?;
 -- name: runs
 SELECT * FROM runs;
 
+-- name: run_ids
+SELECT id FROM runs;
+
 -- name: count_runs
 SELECT count(*) FROM runs;
 
