@@ -49,9 +49,10 @@ def test_help_loads_only_the_table_and_the_parser(words: tuple[str, ...]) -> Non
     loaded = modules_after(*words)
     assert not {name.partition(".")[0] for name in loaded} & HEAVY
     ours = {name for name in loaded if name.startswith("runnotary")}
-    assert ours <= {
+    parts = ("", ".entry", ".overview", ".parser", ".options", ".table", ".version")
+    assert {name for name in ours if not name.startswith("runnotary.cli.table_")} <= {
         "runnotary",
-        *(f"runnotary.cli{part}" for part in ("", ".entry", ".overview", ".parser", ".table", ".version")),
+        *(f"runnotary.cli{part}" for part in parts),
     }
 
 

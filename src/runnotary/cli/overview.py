@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Final
 
 from runnotary.cli.options import LISTS
@@ -20,15 +21,12 @@ More about one command: runnotary COMMAND --help"""
 def overview(noun: str = "") -> str:
     """Return the list of all commands, or of those of one noun."""
     shown = [command for command in COMMANDS.values() if not noun or command.words[0] == noun]
-    width = max(len(_usage(command)) for command in shown)
     lines: list[str] = []
-    before = ""
-    for command in shown:
-        group = command.words[0] if len(command.words) > 1 else ""
-        if lines and group != before:
-            lines.append("")
-        before = group
-        lines.append(f"  {_usage(command):{width}}  {command.summary}")
+    for _, group in groupby(shown, lambda command: command.words[0] if len(command.words) > 1 else ""):
+        together = list(group)
+        width = max(len(_usage(command)) for command in together)
+        lines += [""] * bool(lines)
+        lines += [f"  {_usage(command):{width}}  {command.summary}" for command in together]
     if noun:
         return "\n".join([*lines, "", f"More about one: runnotary {noun} COMMAND --help"])
     return "\n".join([HEAD, "", *lines, "", FOOT])

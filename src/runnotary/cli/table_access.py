@@ -7,7 +7,7 @@ from typing import Final
 from runnotary.cli.options import OUTPUT, Command, Option
 
 REASON: Final = Option(("--reason",), "why, for the record", metavar="TEXT")
-SPACE: Final = Option(("namespace",), "namespace, or * for the home itself", metavar="NAMESPACE")
+SPACE: Final = Option(("namespace",), "namespace, or * for the home itself", metavar="NAME")
 WHO: Final = Option(("principal",), "user:NAME, service:NAME or group:NAME", metavar="WHO")
 ROLES: Final = ("viewer", "starter", "operator", "approver", "admin")
 ROLE: Final = Option(("role",), "what they may be", metavar="ROLE", choices=ROLES)
