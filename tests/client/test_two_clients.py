@@ -19,9 +19,7 @@ NAMES = ("ana", "ben")
 
 def use(client: Client, name: str, ids: list[str]) -> dict[str, Any]:
     """Change every run, ask for the end of every run, wait for every run."""
-    updated = client.batch_update_runs(
-        [{"id": one, "label": name, "labels": {name: "was here"}} for one in ids]
-    )
+    updated = client.batch_update_runs([{"id": one, "label": name, "tags": [name]} for one in ids])
     half = ids[: RUNS // 2] if name == "ana" else ids[RUNS // 2 :]
     other = [one for one in ids if one not in set(half)]
     cancelled = client.batch_cancel_runs([*half, *other], reason=name)
