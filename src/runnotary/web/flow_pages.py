@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from runnotary.core.errors import FlowNotFound
 from runnotary.core.flow import Flow, Step
+from runnotary.core.hashing import is_digest
 from runnotary.core.permissions import Action
 from runnotary.ports import RunQuery
 from runnotary.web import addresses, graph
@@ -84,8 +86,14 @@ def step_row(step: Step) -> dict[str, Json]:
 
 
 def definition_text(visit: Visit) -> Answer:
-    """Show a definition as it is kept."""
+    """Show a definition as it is kept.
+
+    Raises:
+        FlowNotFound: there is none.
+    """
     digest = visit.asked.params["digest"]
+    if not is_digest(digest):
+        raise FlowNotFound(f"no definition {digest}")
     document = visit.operations.definition(visit.known(), digest)
     return visit.page("definition.html", digest=digest, text=pretty(document))
 
