@@ -23,6 +23,9 @@ from runnotary.core.errors import PermissionDenied, RunNotFound
 from runnotary.core.events import By
 
 T = TypeVar("T")
+OWNERS: Final = ("os-user", "engine")
+"""Ways of being known that only a process with the home's files has: such a caller is admin of `*`."""
+
 EVERYWHERE: Final = "*"
 """In place of a namespace: all of them, and what belongs to the home itself."""
 
@@ -192,6 +195,18 @@ def require(caller: Caller, action: Action, people: People, *, run: str = "") ->
     if not (caller.scopes.allow(action) and caller.scopes.cover(people.namespace)):
         hint = "the token is not made for that; see its scopes: runnotary token list"
     raise PermissionDenied(f"{who} may not {action} in {what}", hint=hint)
+
+
+def acting(by: By, caller: Caller, action: Action, people: People, *, run: str = "") -> By:
+    """Let the caller pass or refuse; return who acts, and as what, for the event that follows.
+
+    Whoever has the home's files acts as that, which `auth` says already.
+
+    Raises:
+        RunNotFound, PermissionDenied: as `require` does.
+    """
+    role = require(caller, action, people, run=run)
+    return by if by.auth in OWNERS else msgspec.structs.replace(by, role=role)
 
 
 def visible(caller: Caller) -> Visible:

@@ -21,6 +21,7 @@ from runnotary.core.events import AccessChanged, By
 from runnotary.core.permissions import (
     EVERYWHERE,
     OF_ROLE,
+    OWNERS,
     Action,
     Caller,
     People,
@@ -35,9 +36,6 @@ from runnotary.core.times import to_text as time_text
 from runnotary.ports import Clock, Store
 
 Json = Any
-OWNERS: Final = ("os-user", "engine")
-"""Ways of being known that only a process with the home's files has: such a caller is admin of `*`."""
-
 VOUCHED_MAX: Final = 64
 SECRET: Final = re.compile(r"rn_[A-Za-z0-9_-]{43}")
 

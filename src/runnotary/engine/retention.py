@@ -48,16 +48,12 @@ log = logging.getLogger("runnotary.engine")
 
 Json = Any
 Sweep = Literal["archive", "purge"]
-Permit = Callable[[bytes, ev.By, Action], RunRow]
-May = Callable[[RunRow, ev.By, Action], bool]
+Permit = Callable[[bytes, ev.By, Action], tuple[RunRow, ev.By]]
+May = Callable[[RunRow, ev.By, Action], ev.By | None]
 
 PAGE: Final = 500
 TOGETHER: Final = 64
 """Runs that one commit archives or purges at most."""
-
-SETTLED_US: Final = 1_000_000
-FRESH_US: Final = 3_600_000_000
-"""Within an hour whoever put a blob, or wanted it, will have named it."""
 
 FORMS: Final = ("value", "tree", "bytes")
 
@@ -65,11 +61,14 @@ _ACTIONS: Final[dict[Sweep, Action]] = {"archive": Action.ARCHIVE, "purge": Acti
 
 
 class Burial(NamedTuple):
-    """A run about to be purged: its row, tombstone, erasure, and the blobs it names, parents first."""
+    """A run about to be purged: its row, tombstone and erasure, the position in the log where it ended, and
+    the blobs that it names, those first that name others.
+    """
 
     row: RunRow
     tombstone: ev.StreamErased
     erasure: Erasure
+    ended: int
     blobs: tuple[str, ...]
 
 
@@ -103,7 +102,7 @@ class Retention:
             RunNotFound, PermissionDenied: the caller may not.
             NotEnded: it goes on.
         """
-        self._permit(run_id, by, Action.ARCHIVE)
+        _, by = self._permit(run_id, by, Action.ARCHIVE)
         await self._delivery.deliver(run_id, Archive(by, reason, on), self._actor_of(by))
 
     async def hold(self, run_id: bytes, by: ev.By, reason: str, *, on: bool) -> None:
@@ -112,7 +111,7 @@ class Retention:
         Raises:
             RunNotFound, PermissionDenied: the caller may not.
         """
-        self._permit(run_id, by, Action.HOLD)
+        _, by = self._permit(run_id, by, Action.HOLD)
         await self._delivery.deliver(run_id, Hold(by, reason, on), self._actor_of(by))
 
     async def purge(self, run_id: bytes, by: ev.By, reason: str) -> None:
@@ -122,12 +121,11 @@ class Retention:
             RunNotFound, PermissionDenied: the caller may not.
             NotEnded: it goes on. Held: it is protected. Changed: something was added to it meanwhile.
         """
-        row = self._permit(run_id, by, Action.PURGE)
-        since = self._parts.clock.now()
+        row, by = self._permit(run_id, by, Action.PURGE)
         burial = await asyncio.to_thread(self._burial, row, by, reason)
         unused = await self._unused([burial])
         await self._bury([burial], by)
-        await self._discard([burial], unused, since)
+        await self._discard([burial], unused)
 
     async def sweep(
         self, query: RunQuery, by: ev.By, *, action: Sweep, older_than: int, reason: str, dry_run: bool
@@ -164,8 +162,11 @@ class Retention:
 
     async def _archive_some(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
         async def one(row: RunRow) -> bool:
+            acting = self._may(row, by, Action.ARCHIVE)
+            if acting is None:
+                return False
             try:
-                await self._delivery.deliver(row.id, Archive(by, reason), self._actor_of(by))
+                await self._delivery.deliver(row.id, Archive(acting, reason), self._actor_of(by))
             except (NotFound, Conflict):  # purged meanwhile, or changing all the time: the next sweep
                 return False
             return True
@@ -174,7 +175,6 @@ class Retention:
         return [row.id for row, well in zip(rows, done, strict=True) if well]
 
     async def _purge_some(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
-        since = self._parts.clock.now()
         burials = await asyncio.to_thread(lambda: list(self._burials(rows, by, reason)))
         unused = await self._unused(burials)
         buried: list[Burial] = []
@@ -184,13 +184,16 @@ class Retention:
         for burial in burials:
             if burial.row.id not in gone:
                 unused.difference_update(burial.blobs)
-        await self._discard(buried, unused, since)
+        await self._discard(buried, unused)
         return [row.id for row in rows if row.id in gone]
 
     def _burials(self, rows: Iterable[RunRow], by: ev.By, reason: str) -> Iterator[Burial]:
         for row in rows:
+            acting = self._may(row, by, Action.PURGE)
+            if acting is None:
+                continue
             try:
-                yield self._burial(row, by, reason)
+                yield self._burial(row, acting, reason)
             except RunnotaryError as refusal:  # the others go
                 log.warning("run %s was not purged: %s", to_text(row.id), refusal.message)
 
@@ -218,6 +221,7 @@ class Retention:
         key: tuple[str, str] | None = None
         blobs: set[Named] = set()
         definitions: list[str] = []
+        last = seq
         for record in self._parts.store.read(stream):
             event = record.event
             self._gather(blobs_in(event), blobs)
@@ -225,10 +229,13 @@ class Retention:
                 key = (event.by.principal, event.key) if event.key else None
                 definitions.append(event.definition)
                 blobs.update(self._code(event.definition))
+            elif isinstance(event, ev.RunFinished):
+                last = record.seq
         tombstone = ev.StreamErased(stream_name(stream), by, reason, seq, head.hex())
         named = sorted(blobs, key=lambda one: FORMS.index(one.form))  # what names others stands before them
         digests = tuple(dict.fromkeys([*definitions, *(one.digest for one in named)]))
-        return Burial(row, tombstone, Erasure(row.id, seq, head, key), digests)
+        ended = self._parts.store.placed(stream, last)
+        return Burial(row, tombstone, Erasure(row.id, seq, head, key), ended, digests)
 
     def _gather(self, named: Iterable[Named], found: set[Named]) -> None:
         """Add blobs, and what those name in turn."""
@@ -269,14 +276,13 @@ class Retention:
         for run_id, rows in tasks.items():
             self._engine.clear(run_id, rows)
 
-    async def _discard(self, burials: Sequence[Burial], unused: set[str], since: int) -> None:
-        """Let go of blobs, those first that name others. `since`: when it was first looked who names them."""
-        blobs = dict.fromkeys(digest for burial in burials for digest in burial.blobs if digest in unused)
-        if blobs:
-            ended = min(burial.row.ended_at or 0 for burial in burials)
-            self.discarded.update(blobs)
-            since = min(since, max(ended + SETTLED_US, since - FRESH_US))
-            await self._parts.blobs.discard(list(blobs), since=since)
+    async def _discard(self, burials: Sequence[Burial], unused: set[str]) -> None:
+        named: dict[str, int] = {}
+        for burial in burials:
+            for blob in burial.blobs:
+                named[blob] = max(burial.ended, named.get(blob, 0))
+        self.discarded.update(unused & named.keys())
+        await self._parts.blobs.discard(list(named.items()), unused)
 
 
 def _namespace(burial: Burial) -> str:

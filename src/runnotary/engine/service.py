@@ -17,13 +17,13 @@ from runnotary.core import ledger
 from runnotary.core.chain import actor_id, run_stream
 from runnotary.core.decide import Cancel, Update
 from runnotary.core.definition import Words
-from runnotary.core.errors import AlreadyEnded, BlobNotFound, KeyReused, RunNotFound
+from runnotary.core.errors import AlreadyEnded, BlobNotFound, KeyReused, PermissionDenied, RunNotFound
 from runnotary.core.evidence import blobs_in_value
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import canonical, digest, digest_text
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.inputs import complete
-from runnotary.core.permissions import Action, Caller, People, granted, require
+from runnotary.core.permissions import Action, Caller, People, acting
 from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
 from runnotary.engine.delivery import Delivery
@@ -86,7 +86,7 @@ class Service:
             PermissionDenied: the caller may not change what a name means here.
             Conflict: another writer got in again and again.
         """
-        require(self._caller_of(by), Action.REGISTER, People(namespace))
+        acting(by, self._caller_of(by), Action.REGISTER, People(namespace))
         flow_id = ""
 
         def changed(now: int) -> tuple[ev.Event, tuple[Row, ...]] | None:
@@ -96,12 +96,11 @@ class Service:
             said = (definition, words.version, words.title, words.description)
             if known and (known.definition, known.version, known.title, known.description) == said:
                 return None
-            require(self._caller_of(by), Action.REGISTER, People(namespace))
             change = ev.DefinitionChanged(
                 flow=words.flow,
                 flow_id=flow_id,
                 definition=definition,
-                by=by,
+                by=acting(by, self._caller_of(by), Action.REGISTER, People(namespace)),
                 namespace=namespace,
                 version=words.version,
                 title=words.title,
@@ -147,7 +146,7 @@ class Service:
             RunNotFound: there is no such run, or not for this caller.
             KeyReused, PermissionDenied: as in `submit`.
         """
-        row = self._permitted(run_id, by, Action.READ)
+        row, _ = self._permitted(run_id, by, Action.READ)
         created = next(iter(self._store.read(run_stream(run_id)))).event
         assert isinstance(created, ev.RunCreated)
         large = created.inputs_large
@@ -174,7 +173,7 @@ class Service:
 
     async def _accept(self, submission: Submission, by: ev.By, key: str = "", body: str = "") -> bytes:
         check_words(submission)
-        require(self._caller_of(by), Action.START, People(submission.namespace))
+        starter = acting(by, self._caller_of(by), Action.START, People(submission.namespace))
         self._want(submission)
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
@@ -187,7 +186,7 @@ class Service:
             definition=submission.definition,
             engine=__version__,
             durability=self._durability,
-            by=by,
+            by=starter,
             namespace=submission.namespace,
             flow=words.flow,
             flow_id=flow_id,
@@ -222,7 +221,7 @@ class Service:
             RunNotFound, AlreadyEnded: nothing to cancel (a cancelled run is no error).
             PermissionDenied: the caller may not.
         """
-        row = self._permitted(run_id, by, Action.CANCEL)
+        row, by = self._permitted(run_id, by, Action.CANCEL)
         if row.status == State.CANCELLED:
             return
         if State(row.status) in TERMINAL:
@@ -241,7 +240,7 @@ class Service:
             InvalidInput: a name that cannot be changed, or a value that is not of its kind.
             Changed: the run has grown since.
         """
-        self._permitted(run_id, by, Action.UPDATE)
+        _, by = self._permitted(run_id, by, Action.UPDATE)
         check_changes(set)
         await self._delivery.deliver(run_id, Update(by, set, if_seq), self._actor(by))
 
@@ -292,21 +291,23 @@ class Service:
             AlreadyEnded: it is over.
             PermissionDenied: the caller may not.
         """
-        row = self._permitted(run_id, by, Action.RESUME)
+        row, _ = self._permitted(run_id, by, Action.RESUME)
         if State(row.status) in TERMINAL:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id, renew=renew)
 
-    def _permitted(self, run_id: bytes, by: ev.By, action: Action) -> RunRow:
-        """Return the run's row if the caller may do this with it."""
+    def _permitted(self, run_id: bytes, by: ev.By, action: Action) -> tuple[RunRow, ev.By]:
+        """Return the run's row, and as what the caller acts, if they may do this with it."""
         row = self._store.run(run_id)
         if row is None:
             raise RunNotFound(f"no run {to_text(run_id)} in this home")
-        require(self._caller_of(by), action, _people(row), run=to_text(run_id))
-        return row
+        return row, acting(by, self._caller_of(by), action, _people(row), run=to_text(run_id))
 
-    def _may(self, row: RunRow, by: ev.By, action: Action) -> bool:
-        return action in granted(self._caller_of(by), _people(row))
+    def _may(self, row: RunRow, by: ev.By, action: Action) -> ev.By | None:
+        try:
+            return acting(by, self._caller_of(by), action, _people(row))
+        except PermissionDenied:
+            return None
 
     def _want(self, submission: Submission) -> None:
         """Keep what the run will name from being discarded meanwhile, and see that it was not already."""
