@@ -55,6 +55,9 @@ class NullStore:
     def position(self) -> int:
         return 0
 
+    def placed(self, stream: bytes, seq: int) -> int:
+        return 0
+
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         raise AssertionError("nobody watches the null log")
 

@@ -132,6 +132,9 @@ class Store(Protocol):
     def position(self) -> int:
         """Return the last position of the log."""
 
+    def placed(self, stream: bytes, seq: int) -> int:
+        """Return the position in the log of the commit that brought an event; 0 if there is none."""
+
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         """Call `called` after each commit from now on, in the loop that is running now."""
 
@@ -221,11 +224,12 @@ class Blobs(Protocol):
     def want(self, digest: str) -> None:
         """Say that something is about to name these bytes: who discards blobs now leaves them."""
 
-    async def discard(self, digests: Sequence[str], *, since: int) -> list[str]:
-        """Let go of blobs that nothing names any more; return those that went.
+    async def discard(self, named: Sequence[tuple[str, int]], unused: Collection[str]) -> list[str]:
+        """Let go of those blobs that nothing names any more; return those that went.
 
-        From the first one on that somebody put or wanted after `since` (µs), all stay: whoever did may be
-        about to name it. So what names others stands before them.
+        `named` are all blobs that the purged runs named, each with the position in the log where the last
+        of these ended; what names others stands before them. A blob that somebody put or wanted after that
+        stays, and so does all that is behind it: whoever did may be about to name it.
         """
 
 

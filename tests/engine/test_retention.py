@@ -360,10 +360,33 @@ def test_what_somebody_is_about_to_name_stays(within: Within) -> None:
 
     async def work(place: House) -> None:
         run = await place.ended(MAKES, inputs={"name": "a"})
-        await asyncio.sleep(1.1)
         place.blobs.put(b"a of mine\n")
         await place.service.purge(run, BY)
         assert place.blobs.has(digest(b"a of mine\n"))
+
+    assert within(work).findings == ()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_in_whatever_order_the_last_one_takes_what_all_named(within: Within, order: tuple[int, ...]) -> None:
+    async def work(place: House) -> None:
+        runs = [await place.ended(MAKES, inputs={"name": "a"}) for _ in range(3)]
+        blobs = [digest(b"a of mine\n"), digest(b"a" * 40000), digest(definition.define(MAKES).canonical)]
+        for number in order:
+            assert all(map(place.blobs.has, blobs))
+            await place.service.purge(runs[number], BY)
+        assert not any(map(place.blobs.has, blobs))
+
+    assert within(work).findings == ()
+
+
+def test_a_sweep_takes_what_all_its_runs_named(within: Within) -> None:
+    async def work(place: House) -> None:
+        for _ in range(3):
+            await place.ended(MAKES, inputs={"name": "a"})
+        await place.service.sweep(RunQuery(), BY, action="purge")
+        assert not place.blobs.has(digest(b"a" * 40000))
+        assert not place.blobs.has(digest(definition.define(MAKES).canonical))
 
     assert within(work).findings == ()
 

@@ -129,8 +129,8 @@ class MemoryBlobs:
     def want(self, name: str) -> None:
         pass
 
-    async def discard(self, names: Sequence[str], *, since: int) -> list[str]:
-        return [name for name in names if self.data.pop(name, None) is not None]
+    async def discard(self, named: Sequence[tuple[str, int]], unused: Collection[str]) -> list[str]:
+        return [name for name, _ in named if name in unused and self.data.pop(name, None) is not None]
 
 
 class MemoryStore:
@@ -227,6 +227,9 @@ class MemoryStore:
 
     def position(self) -> int:
         return len(self.log)
+
+    def placed(self, stream: bytes, seq: int) -> int:
+        return next((one.pos for one in self.log if one.stream == stream and one.seq >= seq), 0)
 
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         self.watchers.append(called)

@@ -22,7 +22,7 @@ from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.core.states import OPEN, State
 from runnotary.ports import Append, Appended, Refusal, RunQuery
 from runnotary.store import sqlite
-from runnotary.store.listing import _walks, teach
+from runnotary.store.listing import _walks, page, teach
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import connect_reader
 from runnotary.store.statements import SQL, schema

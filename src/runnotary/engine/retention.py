@@ -175,7 +175,8 @@ class Retention:
         return [row.id for row, well in zip(rows, done, strict=True) if well]
 
     async def _purge_some(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
-        burials = await asyncio.to_thread(lambda: list(self._burials(rows, by, reason)))
+        chosen = [(row, acting) for row in rows if (acting := self._may(row, by, Action.PURGE)) is not None]
+        burials = await asyncio.to_thread(lambda: list(self._burials(chosen, reason)))
         unused = await self._unused(burials)
         buried: list[Burial] = []
         for _, group in groupby(sorted(burials, key=_namespace), _namespace):
@@ -187,11 +188,8 @@ class Retention:
         await self._discard(buried, unused)
         return [row.id for row in rows if row.id in gone]
 
-    def _burials(self, rows: Iterable[RunRow], by: ev.By, reason: str) -> Iterator[Burial]:
-        for row in rows:
-            acting = self._may(row, by, Action.PURGE)
-            if acting is None:
-                continue
+    def _burials(self, chosen: Iterable[tuple[RunRow, ev.By]], reason: str) -> Iterator[Burial]:
+        for row, acting in chosen:
             try:
                 yield self._burial(row, acting, reason)
             except RunnotaryError as refusal:  # the others go

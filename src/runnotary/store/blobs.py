@@ -18,7 +18,7 @@ import itertools
 import os
 import sqlite3
 import stat
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from runnotary.store import files
 from runnotary.store.recent import Recent
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.statements import SQL
+from runnotary.store.writer import Writer
 
 SMALL: Final = 16 * 1024
 """From this size on bytes are kept as a file, which costs two syncs: ten times its share of a commit."""
@@ -45,12 +46,10 @@ class LocalBlobs:
         home: Path,
         reader: Callable[[], sqlite3.Connection],
         arriving: SmallBlobs | None,
-        *,
-        now: Callable[[], int] = lambda: 0,
-        flush: Callable[[], Awaitable[object]] | None = None,
+        writer: Writer | None = None,
     ) -> None:
-        self._recent: Final = Recent(now)
-        self._flush: Final = flush
+        self._recent: Final = Recent()
+        self._writer: Final = writer
         self._folder = home / "blobs"
         self._reader = reader
         self._arriving = arriving
@@ -79,7 +78,7 @@ class LocalBlobs:
         if len(data) < SMALL:
             arriving = self._writable()
             with self._recent.guard:
-                self._recent.note(text)
+                self._note(text)
                 arriving.add(digest_bytes(text), bytes(data))
         elif not self._kept(text):
             with files.arriving(self._new()) as file:
@@ -122,7 +121,7 @@ class LocalBlobs:
     def _kept(self, text: str) -> bool:
         """Note that somebody brings these bytes, and tell whether they are a file already."""
         with self._recent.guard:
-            self._recent.note(text)
+            self._note(text)
             return self.path(text).exists()
 
     def _keep(self, file: files.Arriving, text: str) -> None:
@@ -151,25 +150,34 @@ class LocalBlobs:
     def want(self, text: str) -> None:
         """Say that something is about to name these bytes: who discards blobs now leaves them."""
         with self._recent.guard:
-            self._recent.note(text)
+            self._note(text)
 
-    async def discard(self, digests: Sequence[str], *, since: int) -> list[str]:
-        """Let go of blobs that nothing names any more; return those that went.
+    async def discard(self, named: Sequence[tuple[str, int]], unused: Collection[str]) -> list[str]:
+        """Let go of those blobs that nothing names any more; return those that went.
 
-        From the first one on that somebody put or wanted after `since` (µs), all stay.
+        `named` are all blobs that the purged runs named, each with the position in the log where the last
+        of these ended; what names others stands before them. A blob that somebody put or wanted after that
+        stays, and so does all that is behind it.
         """
-        arriving, gone = self._writable(), []
-        for text in digests:
+        arriving, gone, stay = self._writable(), [], False
+        for text, ended in named:
             with self._recent.guard:
-                if self._recent.after(text, since):
-                    break
+                settled = self._recent.settled(text, ended)
+                if text not in unused:
+                    continue
+                stay = stay or not settled
+                if stay:
+                    continue
                 arriving.drop(digest_bytes(text))
                 self._checked.pop(text, None)
                 self.path(text).unlink(missing_ok=True)
             gone.append(text)
-        if gone and self._flush is not None:
-            await self._flush()
+        if gone and self._writer is not None:
+            await self._writer.ask([])
         return gone
+
+    def _note(self, text: str) -> None:
+        self._recent.note(text, self._writer.position if self._writer is not None else 0)
 
     # --- out -------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -52,14 +52,12 @@ class SqliteStore:
         home: Path,
         writer: Writer | None,
         arriving: SmallBlobs | None,
-        now: Callable[[], int] = lambda: 0,
     ) -> None:
         self.home: Final = home
         self._writer = writer
         self._here = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        flush = (lambda: writer.ask([])) if writer is not None else None
-        self.blobs: Final = LocalBlobs(home, self._reader, arriving, now=now, flush=flush)
+        self.blobs: Final = LocalBlobs(home, self._reader, arriving, writer)
 
     @classmethod
     def open(
@@ -81,7 +79,7 @@ class SqliteStore:
                 raise
         arriving = SmallBlobs()
         writer = Writer(connection, chance, arriving, ballast=Ballast(home), room=Room(home))
-        store = cls(home, writer, arriving, clock.now)
+        store = cls(home, writer, arriving)
         store.blobs.prepare()
         writer.start()
         return store
@@ -178,6 +176,11 @@ class SqliteStore:
         """Return the last position of the log."""
         pos: int = self._reader().execute(SQL["last_pos"]).fetchone()[0]
         return pos
+
+    def placed(self, stream: bytes, seq: int) -> int:
+        """Return the position in the log of the commit that brought an event; 0 if there is none."""
+        row = self._reader().execute(SQL["pos_of"], (stream, seq)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def watch(self, called: Watcher) -> None:
         """Call `called` after each commit from now on, in the loop that is running now.

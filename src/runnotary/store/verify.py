@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -111,10 +112,9 @@ def _structure(connection: sqlite3.Connection, notes: Notebook) -> None:
         notes.found("schema", f"{kind} {name}", "is not as this release makes it")
 
 
-def _described(row: tuple[str, ...]) -> tuple[str, ...]:
+def _described(row: tuple[Any, ...]) -> tuple[str, ...]:
     """Return a line of the schema without its spaces: they differ in a home that was moved forward."""
-    *names, sql = row
-    return (*names, " ".join(sql.split()) if isinstance(sql, str) else repr(sql))
+    return tuple(" ".join(str(word).split()) for word in row)
 
 
 def _positions(connection: sqlite3.Connection, notes: Notebook) -> None:

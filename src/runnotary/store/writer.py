@@ -104,6 +104,8 @@ class Writer:
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
         self._heads: dict[bytes, Head] = {}
         self._pos: int | None = None
+        self.position: int = connection.execute(SQL["last_pos"]).fetchone()[0]
+        """The last position that was committed; to be read in any thread."""
         self._asked: list[Asked] = []
         self._closed = False
         self._watchers: list[tuple[asyncio.AbstractEventLoop, Watcher]] = []
@@ -273,7 +275,7 @@ class Writer:
         while len(self._heads) > _HEADS_MAX:
             del self._heads[next(iter(self._heads))]
         if commit.log:
-            self._pos = commit.log[-1][0]
+            self._pos = self.position = commit.log[-1][0]
 
     def _seal(self, append: Append, commit: _Commit, nonces: bytes, used: int, trusting: bool) -> Result:
         stream = append.stream
