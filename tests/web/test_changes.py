@@ -113,7 +113,16 @@ def test_the_form_shows_a_field_for_each_input_with_its_default(house: House, pa
 
 def test_the_form_starts_a_run_once_however_often_it_is_sent(house: House, paper: str) -> None:
     page = check_page(house.client.get("/start/typed").text)
-    form = typed(page, must="7", paper=paper, sure="false", some="[3, 4]", label="by hand", tags="x, y,, z ")
+    form = typed(
+        page,
+        must="7",
+        paper=paper,
+        whatever="[null]",
+        sure="false",
+        some="[3, 4]",
+        label="by hand",
+        tags="x, y,, z ",
+    )
     answers = [house.post("/start/typed", form) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {303}
     assert len({answer.headers["location"] for answer in answers}) == 1
@@ -122,7 +131,7 @@ def test_the_form_starts_a_run_once_however_often_it_is_sent(house: House, paper
     assert document["label"] == "by hand" and document["tags"] == ["x", "y", "z"]
     inputs = document["inputs"]
     assert inputs["must"] == 7 and inputs["sure"] is False and inputs["some"] == [3, 4]
-    assert inputs["text"] == "as it is" and inputs["whatever"] is None
+    assert inputs["text"] == "as it is" and inputs["whatever"] == [None]
     assert inputs["paper"] == {"$file": paper, "name": "paper", "size": 9}
 
 
@@ -148,7 +157,7 @@ def test_a_wrong_field_is_named_and_nothing_is_started(
 ) -> None:
     page = check_page(house.client.get("/start/typed").text)
     before = house.client.get("/?flow=typed").text.count("row is-")
-    form = typed(page, must="7", paper=paper) | {f"input.{name}": text, "label": "kept"}
+    form = typed(page, must="7", paper=paper, whatever="[null]") | {f"input.{name}": text, "label": "kept"}
     answer = house.post("/start/typed", form)
     assert answer.status_code == 422
     shown = check_page(answer.text)
@@ -162,7 +171,7 @@ def test_a_wrong_field_is_named_and_nothing_is_started(
 def test_a_word_that_is_too_long_is_a_problem_of_the_form(house: House, paper: str) -> None:
     page = check_page(house.client.get("/start/typed").text)
     for form in ({"label": "x" * 300}, {"tags": ",".join(f"t{number}" for number in range(80))}):
-        answer = house.post("/start/typed", typed(page, must="7", paper=paper) | form)
+        answer = house.post("/start/typed", typed(page, must="7", paper=paper, whatever="[null]") | form)
         assert answer.status_code == 422
         check_page(answer.text)
 
