@@ -174,7 +174,6 @@ class Up:
         """Send bytes as they are, and return what comes back until the server hangs up."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as connection:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
             received = b""
             with contextlib.suppress(ConnectionError):
                 while piece := connection.recv(65536):

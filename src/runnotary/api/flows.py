@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from runnotary.api.call import Call, Document
 from runnotary.core.definition import Words
 
@@ -17,10 +15,8 @@ def namespace_of(call: Call) -> str:
 
 async def register(call: Call) -> Document:
     body = call.body
-    said = {name: getattr(body, name) for name in Words.__struct_fields__}
-    document = await call.operations.register(
-        call.who, body.definition, namespace_of(call), msgspec.convert(said, Words)
-    )
+    words = Words(flow=body.flow, version=body.version, title=body.title, description=body.description)
+    document = await call.operations.register(call.who, body.definition, namespace_of(call), words)
     return Document(document, 201, {"location": f"/api/v1/flows/{document['flow']}"})
 
 

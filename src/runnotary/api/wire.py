@@ -105,7 +105,10 @@ class ByRole(Because, frozen=True):
 
 
 class FlowBody(Body, frozen=True):
-    """A definition to register; the words beside it win over those in the document."""
+    """A definition to register; the words beside it win over those in the document.
+
+    `test`, `order`, `inputs` and `steps` are words too, which are not kept.
+    """
 
     definition: dict[str, Json]
     namespace: Namespace = ""

@@ -33,6 +33,7 @@ from runnotary.engine.submission import Submission, Wishes
 from runnotary.ports import RunQuery
 
 Json = Any
+SAID: Final = ("flow", "version", "title", "description")
 PUT_FIRST: Final = "put its bytes first: POST /api/v1/blobs"
 _WISHES: Final = frozenset(Wishes.__struct_fields__) - {"namespace"}
 
@@ -63,22 +64,17 @@ class Operations(Questions):
             InvalidInput: it has no name, or code that is not here.
         """
         require(who.caller, Action.REGISTER, People(namespace))
-        made = define(document)
-        said = msgspec.structs.replace(
-            made.words, **{name: value for name, value in msgspec.structs.asdict(words).items() if value}
-        )
-        if not said.flow:
+        named = {name: value for name in SAID if (value := getattr(words, name))}
+        made = define({**document, **named})
+        if not made.words.flow:
             raise InvalidInput("the definition has no name to register", hint="add `flow: NAME`")
-        missing = [
-            path
-            for path, code in made.document.get("code", {}).items()
-            if not self.reader.blobs.has(code["blob"])
-        ]
+        code = made.document.get("code", {})
+        missing = [path for path, file in code.items() if not self.reader.blobs.has(file["blob"])]
         if missing:
             raise InvalidInput(f"code is not here: {', '.join(missing[:10])}", hint=PUT_FIRST)
         self.reader.blobs.put(made.canonical)
-        await self._service.register(made.hash, said, who.by, namespace)
-        return self.flow(who, said.flow, namespace)
+        await self._service.register(made.hash, made.words, who.by, namespace)
+        return self.flow(who, made.words.flow, namespace)
 
     # --- runs ----------------------------------------------------------------------------------
 

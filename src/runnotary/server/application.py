@@ -120,6 +120,8 @@ class Application:
             },
         )
 
+        self.app.router.redirect_slashes = False  # an address with another end is another address
+
     def _middleware(self) -> Sequence[Middleware]:
         found = [Middleware(SecureHeaders)]
         if self._metrics is not None:
