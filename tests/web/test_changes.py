@@ -59,6 +59,7 @@ def test_run_again_keeps_definition_inputs_and_words(house: House) -> None:
     for name in ("definition_hash", "inputs", "label", "tags", "labels", "flow", "namespace"):
         assert after[name] == before[name], name
     assert after["trigger"]["kind"] == "manual"
+    assert after["previous_run"] == before["id"]
     shown = check_page(house.client.get(answer.headers["location"]).text)
     assert before["id"] in shown.text
 
@@ -69,6 +70,7 @@ def test_run_again_of_a_definition_that_the_name_no_longer_means(house: House) -
     answer = house.post(f"/runs/{first['id']}/rerun")
     after = house.ended(run_of(answer.headers["location"]))
     assert after["definition_hash"] == first["definition_hash"]
+    assert after["flow"] == "moving"
 
 
 # --- the form that starts a run --------------------------------------------------------------------

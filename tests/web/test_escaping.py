@@ -90,7 +90,6 @@ def test_the_address_of_a_page_comes_back_as_text(house: House, hostile: Json, t
         ("/", "flow"),
         ("/", "status"),
         ("/", "cursor"),
-        (f"/runs/{run}", "again"),
         (f"/runs/{run}", "all"),
         (f"/runs/{run}/steps/fail", "attempt"),
         (f"/runs/{run}/log", "cursor"),

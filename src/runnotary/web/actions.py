@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from runnotary.core.definition import Words
-from runnotary.core.errors import Conflict, FlowNotFound
+from runnotary.core.errors import Conflict
 from runnotary.core.events import Trigger
 from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, State
@@ -18,11 +18,8 @@ from runnotary.web.addresses import DEFAULT_NAMESPACE
 from runnotary.web.answers import Answer, see_other
 from runnotary.web.visit import Visit
 
-Json = Any
 BY_HAND: Final = Trigger("manual")
 DEMO: Final = "demo.json"
-KEPT: Final = ("label", "tags", "labels", "monitors", "managers", "max_concurrency")
-"""What a run that is started again takes from the one before, beside definition and inputs."""
 
 
 # --- cancel ----------------------------------------------------------------------------------------
@@ -61,30 +58,8 @@ async def cancel(visit: Visit) -> Answer:
 
 async def rerun(visit: Visit) -> Answer:
     """Start the same definition with the same inputs and words."""
-    who, operations = visit.known(), visit.operations
-    before = operations.run(who, visit.asked.params["run"])
-    words = {name: before[name] for name in KEPT if before[name]}
-    flow = _still_meant(visit, before)
-    request = RunRequest(
-        flow=flow,
-        definition=None if flow else before["definition_hash"],
-        inputs=before["inputs"] or {},
-        namespace=before["namespace"],
-        **words,
-    )
-    started, _ = await operations.start(who, request, trigger=BY_HAND)
-    return see_other(addresses.address(addresses.of_run(started["id"]), {"again": before["id"]}))
-
-
-def _still_meant(visit: Visit, before: Json) -> str | None:
-    """Return the name of the run's flow if it still means the same definition."""
-    if not before["flow"]:
-        return None
-    try:
-        flow = visit.operations.flow(visit.known(), before["flow"], before["namespace"])
-    except FlowNotFound:
-        return None
-    return str(flow["flow"]) if flow["definition_hash"] == before["definition_hash"] else None
+    started, _ = await visit.operations.rerun(visit.known(), visit.asked.params["run"], trigger=BY_HAND)
+    return see_other(addresses.of_run(started["id"]))
 
 
 # --- the demo --------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from runnotary.core import events as ev
-from runnotary.core.ids import from_text
 from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, TERMINAL, State
 from runnotary.core.words import is_file
@@ -49,7 +48,6 @@ def run(visit: Visit) -> Answer:
         may={"cancel": is_open and Action.CANCEL in rights, "start": visit.may(Action.START)},
         flow_address=addresses.of_flow(document["flow"], document["namespace"]),
         previous=document["previous_run"],
-        again=visit.asked.word("again") if is_id(visit.asked.word("again")) else "",
         parent=(document["parent"] or {}).get("run"),
         failures=[failure(visit, document, task) for task in failed[:FAILURES_SHOWN]],
         more_failures=max(0, len(failed) - FAILURES_SHOWN),
@@ -67,14 +65,6 @@ def run(visit: Visit) -> Answer:
         earlier=earlier,
         events=EVENTS,
     )
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text is the id of a run, whichever."""
-    try:
-        return bool(from_text(text))
-    except ValueError:
-        return False
 
 
 # --- steps -----------------------------------------------------------------------------------------
