@@ -34,6 +34,7 @@ from runnotary.core.chain import RUN, Recorded
 from runnotary.core.errors import BlobNotFound, Damaged, FlowNotFound, NotFound, RunNotFound
 from runnotary.core.hashing import PREFIX, digest
 from runnotary.core.ids import to_text
+from runnotary.core.permissions import Visible
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.engine.reader import Reader
 from runnotary.ports import Blobs, Store
@@ -86,7 +87,7 @@ class RemoteReader(Reader):
         self._store: Final = HttpStore(there)
         super().__init__(cast(Store, self._store), blobs, Flows(blobs))
 
-    def resolve(self, name: str) -> RunRow:
+    def resolve(self, name: str, shown: Visible | None = None) -> RunRow:
         return self._store.named(name)
 
     def document(self, row: RunRow) -> Json:

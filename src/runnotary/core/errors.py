@@ -107,6 +107,11 @@ class NotFound(RunnotaryError):
 class RunNotFound(NotFound):
     code = "run_not_found"
 
+    @classmethod
+    def named(cls, run: str) -> RunNotFound:
+        """Return what everybody is told for whom there is no such run, for whichever reason."""
+        return cls(f"no run {run}", hint="see: runnotary run list")
+
 
 class FlowNotFound(NotFound):
     code = "flow_not_found"

@@ -49,6 +49,14 @@ def from_text(text: str) -> bytes:
     return bits.to_bytes(16, "big") if bits >> 128 == 0 else _too_large()
 
 
+def is_id(text: str) -> bool:
+    """Tell whether 26 letters are an id."""
+    try:
+        return len(from_text(text)) > 0
+    except ValueError:
+        return False
+
+
 def _too_large() -> bytes:
     raise ValueError("an id has at most 128 bits")
 

@@ -188,7 +188,7 @@ def require(caller: Caller, action: Action, people: People, *, run: str = "") ->
     if action in rights:
         return next(reason for reason, actions in _reasons(caller, people) if action in actions)
     if run and Action.READ not in rights:
-        raise RunNotFound(f"no run {run}")
+        raise RunNotFound.named(run)
     who = min(caller.names, default="nobody")
     what = f"run {run}" if run else f"namespace {people.namespace}"
     hint = "ask an admin of the namespace for a role"

@@ -52,7 +52,7 @@ class Delivery:
         """Append what the command comes to; False: somebody else wrote meanwhile."""
         stream, store = run_stream(run_id), self._parts.store
         if not store.head(stream)[0]:
-            raise RunNotFound(f"no run {to_text(run_id)} in this home")
+            raise RunNotFound.named(to_text(run_id))
         run = replay(run_id, store.read(stream), self._parts.flow_of)
         now, seq = max(self._parts.clock.now(), run.at), run.seq
         chance = int.from_bytes(self._parts.chance.token(2), "big")

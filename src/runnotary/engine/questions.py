@@ -26,17 +26,16 @@ from runnotary.core.errors import (
     InvalidDefinition,
     InvalidInput,
     NotFound,
-    RunNotFound,
     TaskNotFound,
 )
 from runnotary.core.hashing import EMPTY, NotCanonical
-from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
+from runnotary.core.ids import from_text, to_text
 from runnotary.core.permissions import Action, People, Who, require, visible
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.telling import entry_of
 from runnotary.core.times import to_text as time_text
 from runnotary.engine.cursors import cursor, place
-from runnotary.engine.reader import LATEST, Reader
+from runnotary.engine.reader import Reader
 from runnotary.ports import RunQuery
 
 Json = Any
@@ -95,33 +94,9 @@ class Questions:
             PermissionDenied: the caller sees it and may not do this.
             InvalidInput: several runs begin so.
         """
-        row = self._meant(who, name)
+        row = self.reader.resolve(name, visible(who.caller))
         require(who.caller, action, people_of(row), run=to_text(row.id))
         return row
-
-    def _meant(self, who: Who, name: str) -> RunRow:
-        wanted = name.upper()
-        if len(wanted) == TEXT_LENGTH and not wanted.startswith("@"):
-            try:
-                row = self._store.run(from_text(wanted))
-            except ValueError:
-                row = None
-            if row is None:
-                raise RunNotFound(f"no run {name}")
-            return row
-        shown = visible(who.caller)
-        if wanted.startswith(LATEST.upper()):
-            flow = name[len(LATEST) :].removeprefix(":")
-            query = RunQuery(flow=(flow,) if flow else (), roots_only=True, limit=1, visible=shown)
-        else:
-            query = RunQuery(prefix=wanted, limit=6, visible=shown, include_archived=True)
-        found = self._store.runs(query) if 0 < len(wanted) <= 200 else []
-        if not found:
-            raise RunNotFound(f"no run {name[:80]}")
-        if len(found) > 1:
-            some = ", ".join(to_text(row.id) for row in found[:5])
-            raise InvalidInput(f"{name} is the beginning of several run ids: {some}")
-        return found[0]
 
     # --- runs ----------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from runnotary.core.documents import run_document, task_documents
 from runnotary.core.errors import FlowNotFound, InvalidInput, RunNotFound
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import digest_text
-from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
+from runnotary.core.ids import TEXT_LENGTH, from_text, is_id, to_text
+from runnotary.core.permissions import Visible
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.times import to_text as time_text
 from runnotary.core.wire import audit_entry
@@ -38,30 +39,30 @@ class Reader:
 
     # --- which run -----------------------------------------------------------------------------
 
-    def resolve(self, name: str) -> RunRow:
+    def resolve(self, name: str, shown: Visible | None = None) -> RunRow:
         """Return the run that an id, a unique prefix of one, `@latest` or `@latest:FLOW` names.
+
+        `shown` is what may be found by less than a whole id; None is everything.
 
         Raises:
             RunNotFound: none does. InvalidInput: several do.
         """
         if name.startswith(LATEST):
             flow = name[len(LATEST) :].removeprefix(":")
-            newest = self.store.runs(RunQuery(flow=(flow,) if flow else (), roots_only=True, limit=1))
-            if not newest:
+            query = RunQuery(flow=(flow,) if flow else (), roots_only=True, limit=1, visible=shown)
+            if not (newest := self.store.runs(query)):
                 raise RunNotFound("there is no run yet", hint="start one: runnotary start FILE")
             return newest[0]
         wanted = name.upper()
         if len(wanted) == TEXT_LENGTH:
-            try:
-                row = self.store.run(from_text(wanted))
-            except ValueError as wrong:
-                raise InvalidInput(f"{name} is not a run id: {wrong}") from None
-            if row is not None:
-                return row
-        query = RunQuery(prefix=wanted, include_archived=True, limit=6)
+            row = self.store.run(from_text(wanted)) if is_id(wanted) else None
+            if row is None:
+                raise RunNotFound.named(wanted)
+            return row
+        query = RunQuery(prefix=wanted, include_archived=True, limit=6, visible=shown)
         matches = self.store.runs(query) if 0 < len(wanted) < TEXT_LENGTH else []
         if not matches:
-            raise RunNotFound(f"no run {name} in this home", hint="see: runnotary run list")
+            raise RunNotFound.named(name[:80])
         if len(matches) > 1:
             some = ", ".join(to_text(row.id) for row in matches[:5])
             raise InvalidInput(f"{name} is the beginning of several run ids: {some}")

@@ -300,7 +300,7 @@ class Service:
         """Return the run's row, and as what the caller acts, if they may do this with it."""
         row = self._store.run(run_id)
         if row is None:
-            raise RunNotFound(f"no run {to_text(run_id)} in this home")
+            raise RunNotFound.named(to_text(run_id))
         return row, acting(by, self._caller_of(by), action, _people(row), run=to_text(run_id))
 
     def _may(self, row: RunRow, by: ev.By, action: Action) -> ev.By | None:
