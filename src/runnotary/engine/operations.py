@@ -287,9 +287,17 @@ class Operations(Questions):
 
     # --- blobs ---------------------------------------------------------------------------------
 
-    async def put_blob(self, who: Who, data: bytes | Path, namespace: str = "default") -> Json:
+    def allow_upload(self, who: Who, namespace: str = "") -> None:
+        """Let pass who may put blobs, before the first byte of one is taken.
+
+        Raises:
+            PermissionDenied: the caller may start no runs there.
+        """
+        require(who.caller, Action.START, People(namespace or "default"))
+
+    async def put_blob(self, who: Who, data: bytes | Path, namespace: str = "") -> Json:
         """Keep bytes, or a file's, for runs that the caller may start; durable on return."""
-        require(who.caller, Action.START, People(namespace))
+        self.allow_upload(who, namespace)
         if isinstance(data, Path):
             name, size = await asyncio.to_thread(self.reader.blobs.put_file, data)
         else:

@@ -171,6 +171,7 @@ class Application:
         query = parameters(route.query, request.scope["query_string"])
         body: Any = None
         if route.body is bytes:
+            self.operations.allow_upload(who, query.namespace)
             body = await held.enter_async_context(bodies.upload(request, self._blob_limit))
         elif route.body is not None:
             body = await bodies.document(request, route.body, self._limit)
