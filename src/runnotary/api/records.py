@@ -58,7 +58,7 @@ def lineage(call: Call) -> Document:
 
 
 def audit(call: Call) -> Document:
-    return Document(call.operations.audit(call.who, call.path["run"]))
+    return Document(call.operations.audit(call.who, call.path["run"], call.query.after))
 
 
 # --- blobs -----------------------------------------------------------------------------------------

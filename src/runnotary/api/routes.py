@@ -205,7 +205,7 @@ OF_RECORDS: Final = (
         **BYTES_OF,
     ),
     _row("GET /runs/{run}/lineage", records.lineage, "Which file came from which", READ, results.Lineage),
-    _row("GET /runs/{run}/audit", records.audit, "Every event", READ, results.Audit),
+    _row("GET /runs/{run}/audit", records.audit, "Every event", READ, results.Audit, query=wire.AfterSeq),
     _row("GET /runs/{run}/events", records.run_events, "Events as they happen", READ, bytes, **FEED),
     _row(
         "GET /events",

@@ -87,6 +87,10 @@ class OfStream(OfTask, frozen=True):
     attempt: Annotated[int, Meta(ge=1, le=100_000, description="this attempt, not the last")] | None = None
 
 
+class AfterSeq(Query, frozen=True):
+    after: Annotated[int, Meta(ge=0, le=2**53, description="only events after this one, by `seq`")] = 0
+
+
 class After(Query, frozen=True):
     """Where to begin if the header Last-Event-ID says nothing: after this id; `latest` is now."""
 

@@ -18,14 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-import msgspec
-
 from runnotary import __version__
 from runnotary.app.home import Flows
 from runnotary.client import flows as ask_flows
 from runnotary.client import records, runs
 from runnotary.client.places import Place, place
 from runnotary.client.request import API, Answer, Request, get, segment
+from runnotary.client.results import json_of
 from runnotary.client.sync_client import Client
 from runnotary.client.sync_connection import Connection
 from runnotary.config import Settings
@@ -111,7 +110,7 @@ class RemoteReader(Reader):
     def page(self, words: Mapping[str, Json]) -> Json:
         """Return a page of run documents; its runs need not be asked for again."""
         said = {name: value for name, value in words.items() if value not in (False, 0)}
-        answer = self._there.ask(get("/runs", lambda answer: msgspec.json.decode(answer.body), params=said))
+        answer = self._there.ask(get("/runs", decoded, params=said))
         for document in answer["runs"]:
             self._store.take(document)
         return answer
@@ -153,9 +152,9 @@ class HttpStore:
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
         """Read a run's stream in order, from `after` + 1 on."""
         assert stream[:1] == RUN, "a server tells the events of runs only"
-        for entry in self._there.ask(records.audit(to_text(stream[1:]))):
-            if entry["seq"] > after:
-                yield wire.recorded(entry)
+        path = f"/runs/{to_text(stream[1:])}/audit"
+        for entry in self._there.ask(get(path, decoded, params={"after": after or None}))["events"]:
+            yield wire.recorded(entry)
 
     def flow(self, namespace: str, name: str) -> FlowRow | None:
         try:
@@ -234,6 +233,11 @@ class HttpBlobs:
             return self._there.ask(Request("HEAD", _blob(digest), _length, repeatable=True))
         except NotFound:
             raise BlobNotFound(f"no blob {digest} on the server") from None
+
+
+def decoded(answer: Answer) -> Json:
+    """Read a JSON answer as it is."""
+    return json_of(answer.body)
 
 
 def _blob(digest: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from runnotary.app.intake import Source, StartRequest, checked, find, keep, nameless, with_files
-from runnotary.app.remote import RemoteReader, connection, place_of
+from runnotary.app.remote import RemoteReader, connection, decoded, place_of
 from runnotary.app.remote_access import access_request
 from runnotary.app.system import new_key
 from runnotary.client import flows as ask_flows
@@ -128,10 +128,7 @@ class ServerSession:
 
 def _post(path: str, document: Mapping[str, Json], key: str = "") -> Request[Json]:
     """Make a command that leaves nothing more behind when it arrives twice."""
-    decode = msgspec.json.decode
-    return send(
-        "POST", path, lambda answer: decode(answer.body), document, headers=key_header(key), repeatable=True
-    )
+    return send("POST", path, decoded, document, headers=key_header(key), repeatable=True)
 
 
 def _said(words: Mapping[str, Json]) -> dict[str, Json]:

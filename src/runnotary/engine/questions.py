@@ -247,9 +247,9 @@ class Questions:
         )
         return origin.graph(flow, document, tasks) | {"words": origin.words(flow, document, tasks)}
 
-    def audit(self, who: Who, name: str) -> Json:
-        """Return every event of a run as the record holds it."""
-        return {"events": self.reader.audit(self.seen(who, name))}
+    def audit(self, who: Who, name: str, after: int = 0) -> Json:
+        """Return the events of a run from after `after` on, as the record holds them."""
+        return {"events": self.reader.audit(self.seen(who, name), after)}
 
     # --- flows ---------------------------------------------------------------------------------
 

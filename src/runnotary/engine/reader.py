@@ -122,9 +122,9 @@ class Reader:
                         found.append(_file(kind, task["key"], kind, kind, log["blob"], log["size"]))
         return found
 
-    def audit(self, row: RunRow) -> list[Json]:
+    def audit(self, row: RunRow, after: int = 0) -> list[Json]:
         """Return the run's events as the record holds them, for reading: seq, time, type, facts."""
-        return [audit_entry(entry) for entry in self.history(row)]
+        return [audit_entry(entry) for entry in self.history(row, after)]
 
     def value(self, blob: str) -> Json:
         """Return the JSON value of a blob."""
