@@ -102,11 +102,12 @@ class Operations(Questions):
         known = self._service.replayed(who.by, key, body)
         if known is not None:
             return self.run(who, to_text(known)), True
-        definition, words = self._definition_of(who, request, namespace)
+        definition, words, flow_id = self._definition_of(who, request, namespace)
         wishes = {name: getattr(request, name) for name in _WISHES}
         submission = Submission(
             definition=definition,
             words=words,
+            flow_id=flow_id,
             inputs=self._with_files(request.inputs),
             trigger=trigger or ev.Trigger("api"),
             source={**request.source, **(source or {})},
@@ -126,8 +127,8 @@ class Operations(Questions):
         )
         return self.run(who, to_text(run)), replayed
 
-    def _definition_of(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words]:
-        """Return the definition a request names, and the words of its flow.
+    def _definition_of(self, who: Who, request: RunRequest, namespace: str) -> tuple[str, Words, str]:
+        """Return the definition a request names, and the words and id of its flow.
 
         Raises:
             Conflict: the flow that is named means another definition than the one named with it.
@@ -137,12 +138,12 @@ class Operations(Questions):
             if request.definition not in (None, row.definition):
                 raise Conflict(f"flow {row.name} means another definition by now", hint="start again")
             words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)
-            return row.definition, words
+            return row.definition, words, row.id
         if request.definition is None:
             raise InvalidInput("name a `flow` or a `definition`")
         if not self.is_definition(request.definition):
             raise FlowNotFound(f"no definition {request.definition}")
-        return request.definition, Words()
+        return request.definition, Words(), ""
 
     def _with_files(self, inputs: dict[str, Json]) -> dict[str, Json]:
         """Return the inputs with every file value whole: with its name and its size.
@@ -158,7 +159,7 @@ class Operations(Questions):
             if not self.reader.blobs.has(blob):
                 problems.append(f"inputs.{name}: {blob} is not here; {PUT_FIRST}")
             elif mark == "$file":
-                whole[name] = {"name": name, **value, "size": self.reader.blobs.size(blob)}
+                whole[name] = {**value, "name": value.get("name", name), "size": self.reader.blobs.size(blob)}
         if problems:
             raise InvalidRunInput(problems)
         return whole

@@ -28,7 +28,7 @@ from runnotary.core.errors import (
     NotFound,
     TaskNotFound,
 )
-from runnotary.core.hashing import EMPTY, NotCanonical
+from runnotary.core.hashing import NotCanonical
 from runnotary.core.ids import from_text, to_text
 from runnotary.core.permissions import Action, People, Who, require, visible
 from runnotary.core.rows import FlowRow, RunRow
@@ -58,9 +58,8 @@ class Places(Protocol):
 
 @dataclass(frozen=True)
 class Bytes:
-    """Bytes of the record, or what a running attempt has written so far; no `path` if they are small.
-
-    `cut` says that the middle of a long stream was not kept.
+    """Bytes of the record, or what a running attempt has written so far; no `path` if they are small, and no
+    digest either if there are none. `cut` says that the middle of a long stream was not kept.
     """
 
     name: str
@@ -202,7 +201,7 @@ class Questions:
             return self._kept(stream, log["blob"], cut=bool(log.get("truncated")))
         if chosen["status"] == "running":
             return Bytes(stream, path=self._places.stream(chosen["id"], stream))
-        return Bytes(stream, EMPTY)
+        return Bytes(stream)
 
     def files(self, who: Who, name: str) -> Json:
         """Return every file of a run, each with its digest."""

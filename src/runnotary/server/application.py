@@ -168,7 +168,7 @@ class Application:
         return await self._identity.of(request.headers.get("authorization"))
 
     async def _call(self, request: Request, route: Route, who: Who, held: AsyncExitStack) -> Call:
-        query = parameters(route.query, request.scope["query_string"])
+        query: Any = parameters(route.query, request.scope["query_string"])
         body: Any = None
         if route.body is bytes:
             self.operations.allow_upload(who, query.namespace)

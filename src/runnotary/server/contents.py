@@ -38,7 +38,7 @@ class Source:
         self._data = b""
         self._handle = -1
         if source.path is None:
-            self._data = blobs.get(source.digest)
+            self._data = blobs.get(source.digest) if source.digest else b""
             self.size = len(self._data)
             return
         try:
