@@ -34,7 +34,8 @@ PATIENCE_S = 60
 class House:
     """A served home. Everything that changes it goes through its own operations, in its own thread."""
 
-    def __init__(self, folder: Path, *, local: bool = True, slots: int = 4) -> None:
+    def __init__(self, folder: Path, *, local: bool = True, slots: int = 4, port: int = 0) -> None:
+        self._port = port
         self.settings = config.load({"home": str(folder / "home"), "slots": slots}, environ={}, cwd=folder)
         self.local = local
         self.loop = asyncio.new_event_loop()
@@ -58,25 +59,22 @@ class House:
         owner = operating_user()
         self.operations: Operations = operations_of(home)
         self.who: Who = home.access.who(owner)
-        serving = served(home, local=owner if self.local else None)
-        listening = socket.create_server(("127.0.0.1", 0))
+        self.serving = served(home, local=owner if self.local else None)
+        listening = socket.create_server(("127.0.0.1", self._port))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self.server = uvicorn.Server(
-            uvicorn.Config(
-                serving.app, http="h11", lifespan="off", log_config=None, timeout_graceful_shutdown=5
-            )
-        )
+        how = uvicorn.Config(self.serving.app, http="h11", lifespan="off", log_config=None)
+        self.server = uvicorn.Server(how)
         answering = asyncio.ensure_future(self.server.serve(sockets=[listening]))
         while not self.server.started:
             await asyncio.sleep(0.005)
         self._ready.set_result(None)
         await answering
-        serving.closing.set()
         await home.close()
 
     def close(self) -> None:
         self.client.close()
         self.server.should_exit = True
+        self.loop.call_soon_threadsafe(self.serving.closing.set)
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 

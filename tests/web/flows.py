@@ -40,11 +40,19 @@ FAILING: Json = {
     },
 }
 
+_WAIT = """
+n=0
+while [ ! -e "$gate" ]; do
+  n=$((n + 1))
+  echo "still here $n"
+  sleep 0.1
+done
+"""
 GOING: Json = {
     "flow": "going",
     "steps": {
         "talk": {
-            "run": 'while [ ! -e "$gate" ]; do echo "still here"; sleep 0.1; done; echo "the end of it"',
+            "run": _WAIT,
             "with": {"gate": "${{ inputs.gate }}"},
         },
         "after": {"needs": ["talk"], "run": "true"},

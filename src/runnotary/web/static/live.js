@@ -9,7 +9,7 @@
   const region = document.querySelector("[data-live]");
   const connection = document.querySelector("[data-connection]");
   const PAUSE = 700, POLL = 2500, POLL_WITHOUT_STREAM = 5000;
-  let source = null, fetching = false, again = false, last = 0, timer = 0, over = false, streaming = false;
+  let source = null, refused = false, broken = false, fetching = false, again = false, last = 0, timer = 0, over = false, streaming = false;
 
   // --- changing in place ------------------------------------------------------------------------
 
@@ -34,24 +34,29 @@
     if (atEnd) have.scrollTop = have.scrollHeight;
   }
 
+  // What has an id keeps its element. Nothing that stays is taken out and put back, because that would cost the
+  // focus; so what is wanted no longer goes first, and only what changed its place is moved.
   function children(have, want) {
     const named = new Map([...have.children].filter((one) => one.id).map((one) => [one.id, one]));
+    const wanted = new Set([...want.children].map((one) => one.id).filter(Boolean));
     let at = have.firstChild;
+    const drop = () => {
+      const gone = at;
+      at = at.nextSibling;
+      gone.remove();
+    };
     for (const next of [...want.childNodes]) {
       const found = next.id ? named.get(next.id) : at;
       if (!fits(found, next)) {
         have.insertBefore(next, at);
-      } else {
-        if (found === at) at = at.nextSibling;
-        else have.insertBefore(found, at);
-        change(found, next);
+        continue;
       }
+      while (at && at !== found && !wanted.has(at.id)) drop();
+      if (found === at) at = at.nextSibling;
+      else have.insertBefore(found, at);
+      change(found, next);
     }
-    while (at) {
-      const gone = at;
-      at = at.nextSibling;
-      gone.remove();
-    }
+    while (at) drop();
   }
 
   // --- fetching -----------------------------------------------------------------------------------
@@ -69,6 +74,7 @@
       if (answer.redirected || answer.status === 401) location.reload();
       else if (answer.ok) show(await answer.text());
       if (!streaming) say(answer.ok ? "" : "the server answers with an error");
+      if (answer.ok) listen();
     } catch {
       say("no answer from the server; trying again");
     } finally {
@@ -109,16 +115,21 @@
   }
 
   function listen() {
-    if (source || over || document.hidden || !region.dataset.stream) return;
+    if (source || refused || over || document.hidden || !region.dataset.stream) return;
     source = new EventSource(region.dataset.stream);
     source.onopen = () => {
+      if (broken) soon();  // what happened meanwhile
+      broken = false;
       streaming = true;
       say("live");
     };
     source.onerror = () => {
+      const closed = source && source.readyState === EventSource.CLOSED;
+      refused = closed && !streaming;  // it was never open: this visitor may not have it, and looks now and then
       streaming = false;
-      say(source && source.readyState === EventSource.CLOSED ? "" : "no answer from the server; trying again");
-      if (source && source.readyState === EventSource.CLOSED) source = null;
+      broken = !refused;
+      say(refused ? "" : "no answer from the server; trying again");
+      if (closed) source = null;
     };
     for (const name of (region.dataset.events || "message").split(" ")) source.addEventListener(name, soon);
     source.addEventListener("end", () => {
