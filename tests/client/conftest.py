@@ -18,6 +18,8 @@ from runnotary.client import AsyncClient, Client
 from tests.client import flows
 from tests.client.service import Server
 
+Until = Callable[[list[Any]], bool]
+
 
 class Both:
     """A client with or without asyncio. A call returns what the client's call brings, iterators as lists."""
@@ -32,33 +34,33 @@ class Both:
 
         return call
 
-    def result(self, asked: Any, most: int | None = None) -> Any:
-        """Return what an awaitable or iterator brings, at most so many of the latter."""
+    def result(self, asked: Any, until: Until = lambda _: False) -> Any:
+        """Return what an awaitable or iterator brings, up to the one that the test waits for."""
         if self._loop is None:
-            return taken(asked, most) if inspect.isgenerator(asked) else asked
+            return taken(asked, until) if inspect.isgenerator(asked) else asked
         if inspect.isasyncgen(asked):
-            return self._loop.run_until_complete(collected(asked, most))
+            return self._loop.run_until_complete(collected(asked, until))
         return self._loop.run_until_complete(asked)
 
     def close(self) -> None:
         self.result(self.client.close())
 
 
-def taken(asked: Any, most: int | None) -> list[Any]:
+def taken(asked: Any, until: Until) -> list[Any]:
     found = []
     for one in asked:
         found.append(one)
-        if len(found) == most:
+        if until(found):
             break
     asked.close()
     return found
 
 
-async def collected(asked: Any, most: int | None) -> list[Any]:
+async def collected(asked: Any, until: Until) -> list[Any]:
     found = []
     async for one in asked:
         found.append(one)
-        if len(found) == most:
+        if until(found):
             break
     await asked.aclose()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from runnotary import (
     InvalidInput,
     InvalidRunInput,
     KeyReused,
+    NotFound,
     RunNotFound,
     RunRequest,
     WaitTimeout,
@@ -263,12 +265,15 @@ def test_following_brings_every_event_once_and_ends_with_the_run(client: Both) -
 
 def test_all_runs_can_be_followed(client: Both) -> None:
     run = finished(client)
-    following = client.client.follow_all()
-    found = []
-    while run.id not in {one.run for one in found}:
-        found += client.result(client.client.follow_all(after=int(found[-1].id) if found else 0), most=5)
-    assert [int(one.id) for one in found] == sorted(int(one.id) for one in found)
-    client.result(following, most=1)
+
+    def there(found: list[Any]) -> bool:
+        return found[-1].run == run.id and found[-1].type == "run.finished"
+
+    found = client.result(client.client.follow_all(), there)
+    ids = [int(one.id) for one in found]
+    assert ids == sorted(set(ids))
+    again = client.result(client.client.follow_all(after=ids[-3]), there)
+    assert again == found[-2:]
 
 
 # --- many at once --------------------------------------------------------------------------------
@@ -310,3 +315,38 @@ def test_a_batch_is_cancelled(client: Both, word: str, tmp_path: Path) -> None:
 def test_who_we_are(client: Both) -> None:
     assert client.health()["status"] == "ok"
     assert client.whoami()["principal"].startswith("user:")
+
+
+def test_a_run_again(client: Both) -> None:
+    run = finished(client)
+    again = client.rerun_run(run.id)
+    assert (again.previous_run, again.inputs, again.definition_hash) == (
+        run.id,
+        run.inputs,
+        run.definition_hash,
+    )
+    assert client.wait_for_run(again.id, timeout=60).outputs == run.outputs
+
+
+def test_who_may_do_what(client: Both, word: str) -> None:
+    name = "n-" + sha256(word.encode()).hexdigest()[:12]
+    assert client.create_namespace(name, title="Of a test")
+    assert name in [one["namespace"] for one in client.list_namespaces()]
+    client.grant_role(name, "group:guests", "viewer", reason="they asked")
+    assert {"principal": "group:guests", "roles": ["viewer"]} in client.get_namespace(name)["roles"]
+    client.revoke_role(name, "group:guests", "viewer", reason="they left")
+    assert not client.get_namespace(name)["roles"]
+    reasons = [change["reason"] for change in client.namespace_audit(name)]
+    assert {"they asked", "they left"} <= set(reasons)
+    client.set_group(f"group:{name}", ["user:gus"])
+    assert ["user:gus"] in [group["members"] for group in client.list_groups()]
+
+
+def test_tokens_are_shown_once_and_can_be_revoked(client: Both) -> None:
+    made = client.create_token("user:gus", name="for a test", scopes=["read"])
+    assert made["secret"].startswith("rn_")
+    (listed,) = [one for one in client.list_tokens() if one["id"] == made["id"]]
+    assert "secret" not in listed
+    client.revoke_token(made["id"], reason="over")
+    with pytest.raises(NotFound):
+        client.revoke_token("01KA0000000000000000000000")

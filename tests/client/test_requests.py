@@ -117,7 +117,9 @@ def test_all_pages_are_fetched(ask: Ask) -> None:
 def test_a_page_is_fetched_when_it_is_needed(ask: Ask) -> None:
     app = Scripted(*pages())
     both = ask(app)
-    assert [int(one.id) for one in both.result(both.client.iter_runs(limit=2), most=2)] == [1, 2]
+    assert [
+        int(one.id) for one in both.result(both.client.iter_runs(limit=2), lambda found: len(found) == 2)
+    ] == [1, 2]
     assert len(app.asked) == 1
     assert ("limit", "2") in parse_qsl(app.asked[0].query)
 
@@ -307,8 +309,18 @@ def test_a_run_is_followed_over_broken_connections_and_each_event_comes_once(ask
 
 def test_following_may_stop_anywhere(ask: Ask) -> None:
     both = ask(Scripted(Answer(parts=[event(1), event(2), event(3)])))
-    found = both.result(both.client.follow_run("R", after=1), most=1)
+    found = both.result(both.client.follow_run("R", after=1), bool)
     assert [one.seq for one in found] == [2]
+
+
+def test_following_from_now_on_stays_there_over_a_break(ask: Ask) -> None:
+    app = Scripted(
+        Answer(parts=[], headers={"runnotary-position": "70"}, breaks=True), Answer(parts=[event(71)])
+    )
+    both = ask(app)
+    assert [one.seq for one in both.result(both.client.follow_all(after="latest"), bool)] == [71]
+    asked = [(one.query, one.headers.get("last-event-id")) for one in app.asked]
+    assert asked == [("after=latest", None), ("", "70")]
 
 
 def test_a_server_that_never_answered_is_not_followed_for_long(ask: Ask) -> None:
@@ -380,7 +392,20 @@ def test_an_empty_batch_asks_nothing(ask: Ask) -> None:
 
 DOCUMENT: dict[str, Any] = {
     **run(),
-    **{name: [] for name in ("flows", "files", "versions", "events", "namespaces", "tokens", "runs")},
+    **{
+        name: []
+        for name in (
+            "flows",
+            "files",
+            "versions",
+            "events",
+            "namespaces",
+            "tokens",
+            "runs",
+            "groups",
+            "changes",
+        )
+    },
     "count": 0,
 }
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
@@ -397,6 +422,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
         "POST /api/v1/runs/R/cancel",
         {"reason": "x", "grace_ms": 10_000, "force": False},
     ),
+    ("rerun_run", ("R",), {}, "POST /api/v1/runs/R/rerun", {}),
     ("resume_run", ("R",), {}, "POST /api/v1/runs/R/resume", {}),
     ("archive_run", ("R",), {"reason": "x"}, "POST /api/v1/runs/R/archive", {"reason": "x"}),
     ("unarchive_run", ("R",), {}, "POST /api/v1/runs/R/unarchive", {"reason": ""}),
@@ -420,6 +446,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
     ("get_run_logs", ("R", 5, 10), {}, "GET /api/v1/runs/R/logs?limit=5&offset=10", None),
     ("run_task", ("R", "clean"), {}, "GET /api/v1/runs/R/tasks/clean", None),
     ("read_stream", ("R", "clean", "stderr"), {}, "GET /api/v1/runs/R/tasks/clean/stderr", None),
+    ("read_stream", ("R", "clean"), {"item": 0}, "GET /api/v1/runs/R/tasks/clean/stdout?item=0", None),
     ("run_files", ("R",), {}, "GET /api/v1/runs/R/files", None),
     ("read_file", ("R", "d/a.txt"), {}, "GET /api/v1/runs/R/files/d/a.txt", None),
     ("run_lineage", ("R",), {}, "GET /api/v1/runs/R/lineage", None),
@@ -430,6 +457,24 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
     ("whoami", (), {}, "GET /api/v1/whoami", None),
     ("list_namespaces", (), {}, "GET /api/v1/namespaces", None),
     ("create_namespace", ("n",), {}, "POST /api/v1/namespaces", None),
+    ("get_namespace", ("n",), {}, "GET /api/v1/namespaces/n", None),
+    ("namespace_audit", ("n",), {}, "GET /api/v1/namespaces/n/audit", None),
+    (
+        "grant_role",
+        ("n", "group:a b", "viewer"),
+        {},
+        "PUT /api/v1/namespaces/n/roles/group:a b",
+        {"role": "viewer", "reason": ""},
+    ),
+    (
+        "revoke_role",
+        ("n", "user:a", "viewer"),
+        {"reason": "x"},
+        "DELETE /api/v1/namespaces/n/roles/user:a?role=viewer&reason=x",
+        None,
+    ),
+    ("list_groups", (), {}, "GET /api/v1/groups", None),
+    ("set_group", ("g", ["user:a"]), {}, "PUT /api/v1/groups/g", {"members": ["user:a"], "reason": ""}),
     ("list_tokens", (), {}, "GET /api/v1/tokens", None),
     ("revoke_token", ("t",), {}, "DELETE /api/v1/tokens/t", None),
 ]

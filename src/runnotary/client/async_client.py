@@ -192,6 +192,10 @@ class AsyncClient(AsyncRecords, AsyncAccess):
         """Go on with an interrupted run."""
         return await self._connection.ask(runs.act(run_id, "resume", {}))
 
+    async def rerun_run(self, run_id: str, *, idempotency_key: str = "") -> Run:
+        """Start a new run of the same definition on the same inputs; its `previous_run` is the old one."""
+        return await self._connection.ask(runs.rerun(run_id, idempotency_key or self._connection.key()))
+
     async def archive_run(self, run_id: str, *, reason: str = "") -> Run:
         """Take a run that is over out of the listings; it is kept and still verifies."""
         return await self._connection.ask(runs.act(run_id, "archive", {"reason": reason}))
@@ -260,8 +264,11 @@ class AsyncClient(AsyncRecords, AsyncAccess):
             async for event in arriving:
                 yield event
 
-    async def follow_all(self, *, after: int = 0) -> AsyncIterator[RunEvent]:
-        """Yield the events of all runs that we may see, as they happen; never ends by itself."""
+    async def follow_all(self, *, after: streams.After = 0) -> AsyncIterator[RunEvent]:
+        """Yield the events of all runs that we may see, as they happen; never ends by itself.
+
+        `after` is the `id` of an event, 0 for the beginning, or `latest` for what happens from now on.
+        """
         following = streams.Following(streams.of_all(), after)
         async with aclosing(self._connection.events(following)) as arriving:
             async for event in arriving:

@@ -21,13 +21,15 @@ class AsyncRecords:
         """Return the tasks of a run with all their attempts, in the order of the flow."""
         return await self._connection.ask(records.tasks(run_id))
 
-    async def run_task(self, run_id: str, task: str) -> Task:
-        """Return one task, by its id or the name of its step."""
-        return await self._connection.ask(records.task(run_id, task))
+    async def run_task(self, run_id: str, task: str, *, item: int | None = None) -> Task:
+        """Return one task, by its id or the name of its step; `item` chooses among several, from 0."""
+        return await self._connection.ask(records.task(run_id, task, item))
 
-    async def read_stream(self, run_id: str, task: str, stream: str = "stdout") -> bytes:
-        """Return what a task wrote to `stdout` or `stderr`."""
-        return await self._connection.ask(records.stream(run_id, task, stream))
+    async def read_stream(
+        self, run_id: str, task: str, stream: str = "stdout", *, item: int | None = None
+    ) -> bytes:
+        """Return what a task wrote to `stdout` or `stderr`, of one that runs what it has written so far."""
+        return await self._connection.ask(records.stream(run_id, task, stream, item))
 
     async def run_files(self, run_id: str) -> list[RunFile]:
         """Return every file of a run, each with its hash: inputs, code, outputs, captured streams."""

@@ -26,16 +26,16 @@ def tasks(run_id: str) -> Request[list[Task]]:
     )
 
 
-def task(run_id: str, name: str) -> Request[Task]:
-    """Ask for one task by its id or by the name of its step."""
-    return get(
-        f"/runs/{segment(run_id)}/tasks/{segment(name)}", lambda answer: one_of(Task, json_of(answer.body))
-    )
+def task(run_id: str, name: str, item: int | None = None) -> Request[Task]:
+    """Ask for one task by its id or by the name of its step; `item` chooses among several, from 0."""
+    path = f"/runs/{segment(run_id)}/tasks/{segment(name)}"
+    return get(path, lambda answer: one_of(Task, json_of(answer.body)), params={"item": item})
 
 
-def stream(run_id: str, name: str, which: str) -> Request[bytes]:
+def stream(run_id: str, name: str, which: str, item: int | None = None) -> Request[bytes]:
     """Ask for what a task wrote: `stdout` or `stderr`."""
-    return get(f"/runs/{segment(run_id)}/tasks/{segment(name)}/{segment(which)}", _bytes)
+    path = f"/runs/{segment(run_id)}/tasks/{segment(name)}/{segment(which)}"
+    return get(path, _bytes, params={"item": item})
 
 
 def files(run_id: str) -> Request[list[RunFile]]:

@@ -62,13 +62,15 @@ def send(
     decode: Callable[[Answer], T],
     document: Json = None,
     *,
+    params: Mapping[str, Json] | None = None,
     headers: Mapping[str, str] | None = None,
     repeatable: bool = False,
 ) -> Request[T]:
     """Make a command with a JSON document."""
     body = b"" if document is None else _encode(document)
     typed = {"content-type": JSON_TYPE} if body else {}
-    return Request(method, API + path, decode, (), typed | dict(headers or {}), body, repeatable)
+    head = typed | dict(headers or {})
+    return Request(method, API + path, decode, words(params or {}), head, body, repeatable)
 
 
 def segment(text: str) -> str:

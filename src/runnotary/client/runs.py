@@ -73,6 +73,12 @@ def act(run_id: str, verb: str, document: Mapping[str, Json], *, repeatable: boo
     return send("POST", f"/runs/{segment(run_id)}/{verb}", run_of, document, repeatable=repeatable)
 
 
+def rerun(run_id: str, key: str) -> Request[Run]:
+    """Start a new run of the same definition on the same inputs."""
+    path = f"/runs/{segment(run_id)}/rerun"
+    return send("POST", path, run_of, {}, headers=key_header(key), repeatable=True)
+
+
 def purge(run_id: str, reason: str) -> Request[Json]:
     """Erase what a run holds; its place in the log stays."""
     document = {"reason": reason}

@@ -6,7 +6,8 @@ on behind it; what it sends twice all the same is dropped here.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import httpx2
 import msgspec
@@ -20,6 +21,9 @@ SILENCE: Final = 45.0
 PATIENCE: Final = 300.0
 """Seconds that a server may stay away before following it ends."""
 END: Final = "end"
+LATEST: Final = "latest"
+POSITION: Final = "runnotary-position"
+After = int | Literal["latest"]
 
 
 def of_run(run_id: str) -> str:
@@ -33,20 +37,31 @@ def of_all() -> str:
 
 
 class Following:
-    """One feed being followed, over as many connections as it takes; `reached` is about the present one."""
+    """One feed being followed, over as many connections as it takes; `reached` is about the present one.
 
-    def __init__(self, path: str, after: int) -> None:
+    `after` is the id of an event, 0 for the beginning, or `latest`: only what happens from now on.
+    """
+
+    def __init__(self, path: str, after: After) -> None:
         self.path: Final = path
-        self.last = after
+        self.last = 0 if after == LATEST else after
         self.over = False
         self.reached = False
+        self._from_now = after == LATEST
 
     def request(self) -> Request[None]:
         """Return the request that goes on behind the last event."""
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if self.last:
             headers["last-event-id"] = str(self.last)
-        return Request("GET", self.path, lambda _: None, (), headers, repeatable=True)
+        params = (("after", LATEST),) if self._from_now else ()
+        return Request("GET", self.path, lambda _: None, params, headers, repeatable=True)
+
+    def reach(self, headers: Mapping[str, str]) -> None:
+        """Note that the server has begun to send, and where `latest` was."""
+        self.reached = True
+        if self._from_now and headers.get(POSITION, "").isdecimal():
+            self.last, self._from_now = int(headers[POSITION]), False
 
     def take(self, sent: httpx2.ServerSentEvent) -> RunEvent | None:
         """Return the event that was sent; None if we have it already, or if there is nothing more."""

@@ -194,6 +194,10 @@ class Client(Records, Access):
         """Go on with an interrupted run."""
         return self._connection.ask(runs.act(run_id, "resume", {}))
 
+    def rerun_run(self, run_id: str, *, idempotency_key: str = "") -> Run:
+        """Start a new run of the same definition on the same inputs; its `previous_run` is the old one."""
+        return self._connection.ask(runs.rerun(run_id, idempotency_key or self._connection.key()))
+
     def archive_run(self, run_id: str, *, reason: str = "") -> Run:
         """Take a run that is over out of the listings; it is kept and still verifies."""
         return self._connection.ask(runs.act(run_id, "archive", {"reason": reason}))
@@ -260,8 +264,11 @@ class Client(Records, Access):
         with closing(self._connection.events(following)) as arriving:
             yield from arriving
 
-    def follow_all(self, *, after: int = 0) -> Iterator[RunEvent]:
-        """Yield the events of all runs that we may see, as they happen; never ends by itself."""
+    def follow_all(self, *, after: streams.After = 0) -> Iterator[RunEvent]:
+        """Yield the events of all runs that we may see, as they happen; never ends by itself.
+
+        `after` is the `id` of an event, 0 for the beginning, or `latest` for what happens from now on.
+        """
         following = streams.Following(streams.of_all(), after)
         with closing(self._connection.events(following)) as arriving:
             yield from arriving

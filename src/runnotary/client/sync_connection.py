@@ -125,12 +125,17 @@ class Connection:
         limits = httpx2.Timeout(self._timeout, read=streams.SILENCE)
         try:
             with self._http.stream(
-                request.method, request.path, headers=dict(request.headers), timeout=limits
+                request.method,
+                request.path,
+                params=list(request.params),
+                headers=dict(request.headers),
+                timeout=limits,
             ) as response:
                 if response.status_code != httpx2.codes.OK:
                     body = response.read()
                     checked(Answer(response.status_code, dict(response.headers), body))
-                self._answered = following.reached = True
+                self._answered = True
+                following.reach(response.headers)
                 for sent in httpx2.EventSource(response):
                     event = following.take(sent)
                     if event is not None:
