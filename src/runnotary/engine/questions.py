@@ -18,7 +18,6 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from runnotary.core import lineage as origin
-from runnotary.core.chain import run_stream
 from runnotary.core.definition import define
 from runnotary.core.errors import (
     BlobNotFound,
@@ -105,14 +104,11 @@ class Questions:
 
     def document(self, row: RunRow) -> Json:
         """Return a run's document whose parts are of one moment."""
-        stream = run_stream(row.id)
         for _ in range(LOOKS):
-            document = self.reader.document(row)
-            seq, _head = self._store.head(stream)
-            if seq == row.seq:
+            if self.reader.ends(row).seq == row.seq:
                 break
             row = self._store.run(row.id) or row
-        return document
+        return self.reader.document(row)
 
     def runs(self, who: Who, query: RunQuery, *, page: str = "", total: bool = False) -> Json:
         """Return a page of runs; `page` is the cursor that the page before gave.

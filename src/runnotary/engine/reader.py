@@ -6,6 +6,7 @@ Needs no engine and no lock: everything is read from the store's tables, the log
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -28,14 +29,31 @@ LATEST: Final = "@latest"
 NEAR: Final = 8
 """Events from the end among which that of the outcome nearly always is."""
 
+RUNS_HELD: Final = 256
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """The two ends of a run: what began it; the length and head of its stream, the outcome if it has one."""
+
+    created: ev.RunCreated
+    seq: int
+    head: bytes
+    finished: ev.RunFinished | None
+
 
 class Reader:
-    """The read side of a home."""
+    """The read side of a home.
+
+    Of the runs asked for last, both ends are remembered by their length: what a stream holds never changes,
+    so whoever looks at a run again costs one look at its row.
+    """
 
     def __init__(self, store: Store, blobs: Blobs, flow_of: Callable[[str], Flow]) -> None:
         self.store: Final = store
         self.blobs: Final = blobs
         self.flow_of: Final = flow_of
+        self._created: Final = lru_cache(RUNS_HELD)(self._beginning)
+        self._ends: Final = lru_cache(RUNS_HELD)(self._both_ends)
 
     # --- which run -----------------------------------------------------------------------------
 
@@ -72,19 +90,28 @@ class Reader:
 
     def document(self, row: RunRow) -> Json:
         """Return the run document (design §4)."""
-        stream = run_stream(row.id)
-        created = next(iter(self.store.read(stream))).event
-        assert isinstance(created, ev.RunCreated)
-        _, head = self.store.head(stream)
-        finished = None
-        if row.ended_at is not None:
-            finished = self._finished(stream, row.seq)
-        document: Json = run_document(row, created, finished, digest_text(head))
+        ends = self.ends(row)
+        document: Json = run_document(row, ends.created, ends.finished, digest_text(ends.head))
         if document.get("outputs_ref"):
             document["outputs"] = self.value(document["outputs_ref"])
         if document.get("inputs_ref"):
             document["inputs"] = self.value(document["inputs_ref"])
         return document
+
+    def ends(self, row: RunRow) -> Ends:
+        """Return both ends of a run's stream. It may be longer than the row says, if it grew since."""
+        return self._ends(row.id, row.seq, row.ended_at is not None)
+
+    def _both_ends(self, run: bytes, length: int, ended: bool) -> Ends:
+        stream = run_stream(run)
+        created = self._created(run)
+        seq, head = self.store.head(stream)
+        return Ends(created, seq, head, self._finished(stream, length) if ended else None)
+
+    def _beginning(self, run: bytes) -> ev.RunCreated:
+        created = next(iter(self.store.read(run_stream(run)))).event
+        assert isinstance(created, ev.RunCreated)
+        return created
 
     def _finished(self, stream: bytes, length: int) -> ev.RunFinished | None:
         """Return how a run ended: in its last event, or before words that were added afterwards."""

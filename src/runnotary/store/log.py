@@ -40,6 +40,7 @@ from runnotary.store.unused import unused
 from runnotary.store.writer import Watcher, Writer
 
 _PIECE: Final = 512
+_FIRST_PIECE: Final = 32
 _SALT_SIZE: Final = 32
 HOME_LEDGER: Final = chain.ledger_stream("default")
 
@@ -135,14 +136,14 @@ class SqliteStore:
         Raises:
             Damaged: a body is gone, or is not what its envelope says.
         """
-        connection = self._reader()
+        connection, limit = self._reader(), _FIRST_PIECE
         while True:
-            piece = connection.execute(SQL["read_stream"], (stream, after, _PIECE)).fetchall()
+            piece = connection.execute(SQL["read_stream"], (stream, after, limit)).fetchall()
             for seq, envelope, body in piece:
                 yield _opened(stream, seq, envelope, body)
-            if len(piece) < _PIECE:
+            if len(piece) < limit:
                 return
-            after = piece[-1][0]
+            after, limit = piece[-1][0], _PIECE
 
     def head(self, stream: bytes) -> tuple[int, bytes]:
         """Return length and head of a stream; (0, 32 zero bytes) if it does not exist."""
