@@ -16,9 +16,12 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bench import footprint, growth, limits, processes, runs, starting
+from bench import footprint, growth, limits, operations, processes, runs, starting
 from bench.peers import beside
 from bench.series import HEADER, Bench, Line, Quiet, load
+
+FILLED = 20_000
+"""Runs of a large home that the store fills, if one that the engine fills is smaller: it is much faster."""
 
 # name: rounds, scale of all numbers, runs in the large home, seconds to wait for quiet
 SIZES = {
@@ -71,6 +74,7 @@ def rooms(large: int) -> dict[str, Callable[[Bench], None]]:
         "processes": processes.run,
         "footprint": footprint.run,
         "growth": partial(growth.run, size=large),
+        "operations": partial(operations.run, size=max(large, min(FILLED, 10 * large))),
         "peers": beside.run,
     }
 

@@ -41,28 +41,26 @@ def run(bench: Bench, size: int) -> None:
 
 
 def _one_run(bench: Bench) -> None:
-    home = _filled(bench, min(RUNS, bench.count(RUNS, 100)))
-    token = let_in(home)
-    number = bench.count(4000, CONNECTIONS)
-    rates: dict[str, list[float]] = {CONSTANT: [], PRODUCT: []}
-    for _ in range(bench.rounds):
-        for module, found in rates.items():  # one home has one server at a time
-            with serving(home, token, module) as server:
-                page = asked_runs(server, 200)
-                requests = [server.request("GET", f"/runs/{run}") for run in page]
-                asked(server.port, requests, max(CONNECTIONS, number // 4), CONNECTIONS)
-                bench.quiet.wait()
-                seconds, took = asked(server.port, requests, number, CONNECTIONS)
-                found.append(len(took) / seconds)
+    runs, number = bench.count(RUNS, 100), bench.count(4000, CONNECTIONS)
+    with ExitStack() as held:
+        found = [_asking(held, _filled(bench, runs), module) for module in (CONSTANT, PRODUCT)]
+        for server, requests in found:
+            asked(server.port, requests, max(CONNECTIONS, number // 4), CONNECTIONS)
+
+        def rate(server: Server, requests: list[bytes]) -> float:
+            seconds, took = asked(server.port, requests, number, CONNECTIONS)
+            return len(took) / seconds
+
+        limits, measured = bench.beside(lambda: rate(*found[0]), lambda: rate(*found[1]))
     what = f"GET of one run, {CONNECTIONS} connections"
-    bench.add(Line("H1", what, "req/s", rates[PRODUCT], "constant JSON", rates[CONSTANT], "≥ 0.40"))
+    bench.add(Line("H1", what, "req/s", measured, "constant JSON", limits, "≥ 0.40"))
 
 
-def asked_runs(server: Server, number: int) -> list[str]:
-    """The ids of some runs that a server has."""
-    found = [str(run["id"]) for run in server.ask("GET", f"/runs?limit={number}")["runs"]]
-    assert found
-    return found
+def _asking(held: ExitStack, home: Path, module: str) -> tuple[Server, list[bytes]]:
+    """A server of a home, and requests for some of its runs."""
+    server = held.enter_context(serving(home, let_in(home), module))
+    listed = server.ask("GET", "/runs?limit=200")["runs"]
+    return server, [server.request("GET", f"/runs/{run['id']}") for run in listed]
 
 
 # --- listings --------------------------------------------------------------------------------------

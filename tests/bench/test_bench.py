@@ -13,7 +13,24 @@ import pytest
 from bench.series import Line, formatted, percentile
 
 ROOT = Path(__file__).parents[2]
-KEYS = {"limit", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W10", "W11", "log", "fill"}
+KEYS = {
+    "limit",
+    "W1",
+    "W2",
+    "W3",
+    "W4",
+    "W5",
+    "W6",
+    "W7",
+    "W8",
+    "W10",
+    "W11",
+    "log",
+    "fill",
+    "H1",
+    "H2",
+    "H3",
+}
 
 
 def test_the_smallest_run_prints_every_line_with_its_series(tmp_path: Path) -> None:
