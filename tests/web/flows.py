@@ -10,7 +10,14 @@ PLAIN: Json = {
     "flow": "plain",
     "version": "1.0",
     "title": "Counts",
-    "inputs": {"rows": {"type": "integer", "default": 3, "minimum": 1, "maximum": 9}},
+    "inputs": {
+        "rows": {"type": "integer", "default": 3, "minimum": 1, "maximum": 9},
+        "places": {
+            "type": "array",
+            "items": "string",
+            "default": [f"place-{n}" for n in range(20)],
+        },
+    },
     "steps": {
         "make": {
             "run": 'seq "$rows" > rows.txt; echo made; echo "rows=$rows" >> "$RUNNOTARY_OUTPUT"',

@@ -171,7 +171,7 @@ def test_a_running_step_shows_what_it_prints_now(house: House, going: str) -> No
 
 def test_a_flow_shows_what_it_takes_and_does(house: House, plain: Json) -> None:
     shown = page(house, "/flows/plain")
-    for word in ("Counts", "integer", "minimum 1", "maximum 9", "left, right after parts", "tidy finally"):
+    for word in ("Counts", "integer", "from 1 to 9", "left, right after parts", "tidy finally"):
         assert word in shown.words, word
     assert plain["id"] in shown.text
     assert plain["definition_hash"][:15] in shown.text

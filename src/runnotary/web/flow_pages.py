@@ -11,7 +11,7 @@ from runnotary.core.flow import Flow, Step
 from runnotary.core.hashing import is_digest
 from runnotary.core.permissions import Action
 from runnotary.ports import RunQuery
-from runnotary.web import addresses, graph
+from runnotary.web import addresses, graph, shown
 from runnotary.web.addresses import DEFAULT_NAMESPACE
 from runnotary.web.answers import Answer
 from runnotary.web.visit import Visit, flows_of
@@ -19,7 +19,6 @@ from runnotary.web.visit import Visit, flows_of
 Json = Any
 RUNS_SHOWN: Final = 10
 VERSIONS_SHOWN: Final = 50
-LIMITS: Final = ("minimum", "maximum", "enum", "pattern")
 
 
 def flows(visit: Visit) -> Answer:
@@ -49,7 +48,7 @@ def flow(visit: Visit) -> Answer:
                 "type": one.type,
                 "required": one.required,
                 "default": one.default,
-                "limits": [(limit, one.schema[limit]) for limit in LIMITS if limit in one.schema],
+                "limits": limits(one.schema),
             }
             for one in compiled.inputs.values()
         ],
@@ -70,6 +69,22 @@ def named_flow(visit: Visit) -> tuple[Json, Flow]:
     namespace = visit.asked.word("namespace") or DEFAULT_NAMESPACE
     document = visit.operations.flow(visit.known(), visit.asked.params["flow"], namespace)
     return document, visit.operations.reader.flow_of(document["definition_hash"])
+
+
+def limits(schema: dict[str, Json]) -> str:
+    """Say which values of its type an input takes."""
+    said = []
+    if "enum" in schema:
+        said.append("one of " + ", ".join(shown.value(one, 60) for one in schema["enum"]))
+    if "minimum" in schema:
+        said.append(f"from {schema['minimum']}")
+    if "maximum" in schema:
+        said.append(f"to {schema['maximum']}")
+    if "pattern" in schema:
+        said.append(f"matches {schema['pattern']}")
+    if isinstance(schema.get("items"), dict) and "type" in schema["items"]:
+        said.append(f"of {schema['items']['type']}")
+    return " ".join(said)
 
 
 def step_row(step: Step) -> dict[str, Json]:

@@ -39,6 +39,7 @@ def runs(visit: Visit) -> Answer:
         "runs": page["runs"],
         "wrong": wrong,
         "summary": summary(page["runs"]),
+        "going": under_way(page["runs"]),
         "filtered": any(chosen.values()) or bool(cursor),
         "newest": address("/", chosen) if cursor else "",
         "older": address("/", {**chosen, "cursor": page["next_cursor"] or ""}) if page["has_next"] else "",
@@ -73,10 +74,14 @@ def _one(word: str) -> tuple[str, ...]:
     return (word,) if word else ()
 
 
+def under_way(runs: list[Json]) -> int:
+    """Return how many of these runs are not over."""
+    return sum(State(run["status"]) in OPEN for run in runs)
+
+
 def summary(runs: list[Json]) -> str:
     """Say in a sentence what a change of the listing comes to, for those who do not see it."""
     if not runs:
         return "No run"
-    going = sum(State(run["status"]) in OPEN for run in runs)
     newest = runs[0]
-    return f"{going} under way. Newest: {newest['flow'] or 'unnamed flow'}, {newest['status']}"
+    return f"{under_way(runs)} under way. Newest: {newest['flow'] or 'unnamed flow'}, {newest['status']}"

@@ -92,10 +92,18 @@ def rows(visit: Visit, document: Json, tasks: list[Json]) -> list[dict[str, Json
     running = [task["key"] for task in tasks if task["status"] == "running" and task["attempts"]]
     tailed = set(running[:LIVE_SHOWN])
     return [
-        row(document, task, visit.now)
+        row(document, task | _span(task, tasks), visit.now)
         | {"tails": live_tails(visit, document, task) if task["key"] in tailed else []}
         for task in tasks
     ]
+
+
+def _span(task: Json, tasks: list[Json]) -> dict[str, Json]:
+    """Return since when a `for_each` step is at work: since the first of its tasks."""
+    if task.get("count") is None or task["started_at"]:
+        return {}
+    begun = [one["started_at"] for one in tasks if one["step"] == task["step"] and one["started_at"]]
+    return {"started_at": min(begun, default=None)}
 
 
 def row(document: Json, task: Json, now: int) -> dict[str, Json]:

@@ -10,7 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -101,11 +101,6 @@ def took(started: str | None, ended: str | None, now: int) -> str:
     """Write how long something took, or has taken until now; nothing if it never began."""
     begin, end = microseconds(started), microseconds(ended)
     return brief(max(0, (end or now) - begin)) if begin else ""
-
-
-def zone_free(at: int) -> str:
-    """Write a moment in µs as a document does."""
-    return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # --- output of steps -------------------------------------------------------------------------------
