@@ -90,7 +90,7 @@ def test_killed_in_the_middle_then_resumed_without_repeating_anything(slow: Desk
     assert slow.ok("verify", "@latest", "--deep").out.endswith("verify: ok\n")
     refused = slow.run("run", "resume", "@latest")
     assert refused.code == 5
-    assert "runnotary start slow" in refused.err
+    assert "runnotary run rerun " in refused.err
 
 
 def test_an_interrupted_run_can_be_cancelled_without_an_engine(slow: Desk) -> None:

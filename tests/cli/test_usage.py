@@ -91,7 +91,9 @@ def test_the_overview_fits_eighty_columns_and_names_every_command(desk: Desk) ->
         (("start",), "--help"),
         (("start", "x.yaml", "--slots", "none"), "--help"),
         (("exec",), "--"),
-        (("run", "show", "a", "b"), "--help"),
+        (("run", "tasks", "a", "b", "c"), "--help"),
+        (("run", "show"), "--filter"),
+        (("run", "archive"), "--filter"),
         (("admin", "backup"), "--output DIR"),
     ],
 )

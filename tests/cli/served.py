@@ -1,0 +1,59 @@
+"""A desk whose commands ask a server, and what two transcripts have in common."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.cli.terminal import Desk, Done
+from tests.server.up import Up
+
+VOLATILE = (
+    (re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+Z?"), "TIME"),
+    (re.compile(r"\b[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\b"), "TIME"),
+    (re.compile(r"\b[0-9][0-9A-HJKMNP-TV-Z]{25}\b"), "ID"),
+    (re.compile(r"\b[0-9][0-9A-HJKMNP-TV-Z]{11}\b"), "ID"),
+    (re.compile(r" +\b[0-9]+(\.[0-9]+)?(ms|s|m)( [0-9]+s)?\b"), " DURATION"),
+    (re.compile(r"(\"(head|fingerprint|runtime|hash|next_cursor|actor|nonce)\": )\"[^\"]+\""), r'\1"…"'),
+    (re.compile(r"(\"(pid|cpu_s|cpu_ms|max_rss_bytes|ready_at|started_at|exited_at|at)\": )[0-9.]+"), r"\1…"),
+    (re.compile(r"\"names\": \[[^]]*\]"), '"names": […]'),
+    (re.compile(r"(head|--cursor) [\w:-]+…?"), r"\1 …"),
+    (re.compile(r"(\b(actor|environment|runtime)\b[^\n]*)[0-9a-f]{32,64}"), r"\1HASH"),
+)
+
+
+def masked(text: str, folder: Path) -> str:
+    """Return a text without what differs from one run to the next, or from one folder to another."""
+    for pattern, word in VOLATILE:
+        text = pattern.sub(word, text)
+    return text.replace(str(folder), "FOLDER")
+
+
+class Served(Desk):
+    """Where a user of a server works. The home is the server's and nobody else's."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.up = Up(path.with_name(f"{path.name}-server")).start()
+        self.home = self.up.home
+        self.environ["RUNNOTARY_URL"] = self.up.url
+
+    def restart(self) -> None:
+        """Kill the server as a power cut would, and start it again."""
+        self.up.kill()
+        self.up.start()
+
+    def close(self) -> None:
+        super().close()
+        self.up.close()
+
+
+def transcript(desk: Desk, *commands: str) -> str:
+    """Run commands one after the other; return what they printed and how they ended, masked."""
+    parts: list[str] = []
+    for command in commands:
+        done: Done = desk.run(*command.split())
+        assert "Traceback" not in done.err, done
+        assert "Warning" not in done.err, done
+        parts.append(f"$ {command}\n{done.out}--- {done.code}\n{done.err}")
+    return masked("\n".join(parts), desk.path)
