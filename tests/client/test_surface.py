@@ -12,6 +12,7 @@ import pytest
 import runnotary
 from runnotary import client
 from runnotary.app import clients
+from runnotary.client.places import place
 from runnotary.core import errors
 
 ROOT = Path(__file__).parents[2]
@@ -69,3 +70,8 @@ def test_there_is_no_name_that_is_not_there() -> None:
     for name in ("Nothing", "nothing", "Sequence", "__nothing__"):
         with pytest.raises(AttributeError):
             getattr(runnotary, name)
+
+
+def test_a_token_does_not_show() -> None:
+    assert "rn_secret" not in repr(place("http://127.0.0.1:9", "rn_secret", {}))
+    assert place("http://127.0.0.1:9", "rn_secret", {}).headers["authorization"] == "Bearer rn_secret"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx2
@@ -20,10 +20,13 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server. `verify` and `trust_env` are for whoever opens connections to it."""
+    """A server. `verify` and `trust_env` are for whoever opens connections to it.
+
+    The headers hold the token, which nobody should find in a trace.
+    """
 
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     verify: bool
     trust_env: bool
 
