@@ -75,14 +75,20 @@ class Up:
         self.home = folder / "home"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._settings = {f"RUNNOTARY_{name.upper()}": str(value) for name, value in settings.items()}
+        self._settings: dict[str, str] = {}
+        self.set(**settings)
         self._process: subprocess.Popen[str] | None = None
         self._http = httpx2.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False)
         self.token = ""
 
     # --- the process -----------------------------------------------------------------------------
 
-    def start(self) -> Up:
+    def set(self, **settings: Any) -> Up:
+        """Change settings, for the next start."""
+        self._settings |= {f"RUNNOTARY_{name.upper()}": str(value) for name, value in settings.items()}
+        return self
+
+    def start(self, address: str = "") -> Up:
         env = {name: value for name, value in os.environ.items() if not name.startswith("RUNNOTARY_")}
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "stderr").open("a") as log:
@@ -97,7 +103,7 @@ class Up:
             )
         assert self._process.stdout is not None
         self.said = [self._process.stdout.readline() for _ in range(4)]
-        assert self.said[0].strip() == self.url, (self.folder / "stderr").read_text()
+        assert self.said[0].strip() == (address or self.url), (self.folder / "stderr").read_text()
         return self
 
     def kill(self) -> None:

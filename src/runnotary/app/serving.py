@@ -46,6 +46,7 @@ from runnotary.web.sessions import Sessions
 from runnotary.web.visit import Site
 
 GRACE_S: Final = 10
+PORT_MAX: Final = 65535
 BACKLOG: Final = 2048
 
 log = logging.getLogger("runnotary.server")
@@ -69,10 +70,14 @@ class HomeFiles:
 
 
 class Served(NamedTuple):
-    """An ASGI application; setting `closing` ends the feeds that would go on for ever."""
+    """An ASGI application.
+
+    Setting `closing` ends the feeds that would go on for ever; `release` answers who waits for a run's end.
+    """
 
     app: ASGIApp
     closing: asyncio.Event
+    release: Callable[[], None]
 
 
 def operations_of(home: Embedded) -> Operations:
@@ -91,7 +96,7 @@ def served(home: Embedded, *, local: By | None, metrics: Metrics | None = None) 
     application = Application(
         operations, identity, settings, admit=admit, metrics=metrics, mounted=routes(site)
     )
-    return Served(SignedIn(application.app, site), application.closing)
+    return Served(SignedIn(application.app, site), application.closing, operations.release)
 
 
 def serve(settings: Settings, *, ready: Callable[[str, str], None]) -> None:
@@ -101,6 +106,8 @@ def serve(settings: Settings, *, ready: Callable[[str, str], None]) -> None:
         HomeLocked: another engine works in the home.
         InvalidInput: the address would let anybody in, or cannot be listened on.
     """
+    if settings.port > PORT_MAX:
+        raise InvalidInput(f"there is no port {settings.port}", hint=f"ports go up to {PORT_MAX}")
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     with lines(settings.log_format, settings.log_level), runner:
         runner.run(_served(settings, ready))
@@ -171,6 +178,7 @@ def _stop(server: uvicorn.Server, serving: Served, session: LocalSession) -> Non
     server.should_exit = True
     session.drain()
     serving.closing.set()
+    serving.release()
 
 
 @contextmanager

@@ -119,18 +119,25 @@ class Following:
         self._store: Final = store
         self._tails: dict[bytes, Tail] = {}
         self._waiting: set[asyncio.Event] = set()
+        self._released = False
         store.watch(self._grown)
 
     async def ended(self, run: bytes, seconds: float) -> None:
-        """Return when a run is over, or after so many seconds."""
+        """Return when a run is over, after so many seconds, or when `release` is called."""
         with self._tail(run) as (tail, woken):
             try:
                 async with asyncio.timeout(seconds):
-                    while (row := tail.row()) is not None and row.status not in TERMINAL:
+                    while not self._released and (row := tail.row()) and row.status not in TERMINAL:
                         await woken.wait()
                         woken.clear()
             except TimeoutError:
                 return
+
+    def release(self) -> None:
+        """Let everybody go who waits for the end of a run, now and later: the server is about to end."""
+        self._released = True
+        for tail in self._tails.values():
+            tail.grown()
 
     async def run(self, who: Who, found: RunRow, after: int) -> AsyncGenerator[Frame, None]:
         """Yield the events of a run after `after` as they happen, and `end` once it is over.

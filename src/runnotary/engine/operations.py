@@ -269,6 +269,10 @@ class Operations(Questions):
             await self._following.ended(row.id, seconds)
         return self.run(who, to_text(row.id))
 
+    def release(self) -> None:
+        """Answer everybody who waits for the end of a run with how it stands: the server is about to end."""
+        self._following.release()
+
     def follow(self, who: Who, name: str, after_seq: int) -> AsyncGenerator[Frame, None]:
         """Yield a run's events from after `after_seq` on, and `end` once it is over.
 
