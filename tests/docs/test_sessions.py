@@ -8,7 +8,7 @@ import pytest
 from tools.sessions import BLOCK, differences, normal
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/tutorial.md", "docs/verify.md", "docs/access.md"]
+PAGES = ["README.md", "docs/tutorial.md", "docs/verify.md", "docs/access.md", "docs/commands.md"]
 
 
 @pytest.mark.slow
