@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -93,25 +94,16 @@ def test_levels_follow_what_goes_on(own: Callable[..., Up], tmp_path: Path) -> N
     assert busy["runnotary_runs_open",] == 2
     assert (busy["runnotary_slots",], busy["runnotary_slots_used",]) == (1, 1)
 
-    feed = up.events("/events")
-    watching = asyncio.run(_followed(feed, lambda: scraped(up)["runnotary_followers",]))
-    assert watching == 1
-    feed.close()
+    with (
+        httpx2.Client(base_url=up.url, trust_env=False) as http,
+        http.stream("GET", "/api/v1/events") as feed,
+    ):
+        assert feed.status_code == 200
+        until(lambda: scraped(up)["runnotary_followers",] == 1, "a follower")
     gate.touch()
     until(lambda: scraped(up)["runnotary_runs_open",] == 0, "the end")
     rest = until(lambda: (now := scraped(up))["runnotary_followers",] == 0 and now, "a feed's end")
     assert (rest["runnotary_slots_used",], rest["runnotary_tasks_queued",]) == (0, 0)
-
-
-async def _followed(feed: Iterator[Json], look: Callable[[], float]) -> float:
-    """What `look` says while a thread waits for the next event."""
-    reading = asyncio.create_task(asyncio.to_thread(next, feed, None))
-    try:
-        while not (found := await asyncio.to_thread(look)):
-            await asyncio.sleep(0.02)
-        return found
-    finally:
-        reading.cancel()
 
 
 def test_names_that_people_choose_make_no_new_series(own: Callable[..., Up]) -> None:
