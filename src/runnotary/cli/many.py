@@ -6,6 +6,7 @@ import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
 
 from runnotary.app.listing import FILTERS, pages
@@ -17,6 +18,8 @@ from runnotary.core.findings import did_you_mean
 Json = Any
 T = TypeVar("T")
 CONCURRENCY: Final = 10
+LISTS: Final = frozenset({"flow", "status", "kind", "tag", "created_by", "owner", "asset", "namespace"})
+"""Words of a filter that take several values."""
 
 
 class Refused(NamedTuple):
@@ -47,9 +50,6 @@ def filter_words(args: Namespace) -> dict[str, Json]:
     return {name: _alone(value) if name not in LISTS else value for name, value in words.items()}
 
 
-LISTS: Final = frozenset({"flow", "status", "kind", "tag", "created_by", "owner", "asset", "namespace"})
-
-
 def _alone(values: list[str]) -> Json:
     text = ",".join(values)
     return text == "true" if text in ("true", "false") else text
@@ -68,9 +68,14 @@ def meant(args: Namespace, settings: Settings, **usual: Json) -> list[Json]:
     if args.filters:
         words = {**usual, **filter_words(args)}
         return [document for page in pages(settings, words, None) for document in page["runs"]]
-    with reading(settings) as reader:
-        rows = {row.id: row for row in (reader.resolve(name) for name in args.runs)}
+    # A home answers at once; a server is asked about several at a time.
+    with reading(settings) as reader, ThreadPoolExecutor(_at_once(args) if settings.url else 1) as pool:
+        rows = {row.id: row for row in pool.map(reader.resolve, args.runs)}
         return [reader.document(row) for row in rows.values()]
+
+
+def _at_once(args: Namespace) -> int:
+    return args.concurrency or CONCURRENCY
 
 
 async def each(

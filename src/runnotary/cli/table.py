@@ -132,8 +132,9 @@ UP: Final = Command(
             choices=("debug", "info", "warning", "error"),
         ),
     ),
-    details="Without credentials (tokens, or an identity provider in the settings) it serves this machine only.\n"
-    "SIGTERM or Ctrl-C: no new step begins, requests finish, what runs lives on until the next `up`.",
+    details="Without credentials (tokens, or an identity provider in the settings) it serves this machine\n"
+    "only. SIGTERM or Ctrl-C: no new step begins, requests finish, what runs lives on until the next\n"
+    "`up`.",
 )
 
 OTHERS: Final = (
