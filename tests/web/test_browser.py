@@ -197,7 +197,7 @@ def test_a_run_is_current_while_it_goes_on(house: House, going: str, gate: Path,
     expect(page).to_have_title(re.compile("^running"))
     tail = page.locator("#tail-talk pre")
     expect(tail).to_contain_text("still here")
-    expect(tail).to_contain_text("still here 30")
+    expect(tail).to_contain_text(re.compile(r"still here ([3-9]\d|\d{3})"))
     page.locator("text=Cancel…").focus()
     gate.touch()
     expect(page.locator(".verdict")).to_contain_text("success")

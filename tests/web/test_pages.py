@@ -66,8 +66,9 @@ def test_filters(house: House, plain: Json, failed: Json, query: str, shows: str
 
 
 def test_pages_of_runs_follow_each_other_without_gaps(empty_house: House) -> None:
-    started = [empty_house.start(FAILING | {"flow": f"f{number % 2}"}) for number in range(53)]
-    assert empty_house.ended(started[-1])["status"] == "failed"
+    quick = {"flow": "quick", "steps": {"one": {"set": {"n": 1}}}}
+    started = [empty_house.start(quick) for _ in range(53)]
+    assert empty_house.ended(started[-1])["status"] == "success"
     shown: list[str] = []
     path = "/"
     while path:
