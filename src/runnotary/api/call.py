@@ -67,7 +67,7 @@ class Written(msgspec.Struct, frozen=True):
 class Feed:
     """Frames that arrive as they happen."""
 
-    frames: AsyncGenerator[Frame, None]
+    frames: AsyncGenerator[list[Frame], None]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

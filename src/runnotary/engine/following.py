@@ -139,8 +139,8 @@ class Following:
         for tail in self._tails.values():
             tail.grown()
 
-    async def run(self, who: Who, found: RunRow, after: int) -> AsyncGenerator[Frame, None]:
-        """Yield the events of a run after `after` as they happen, and `end` once it is over.
+    async def run(self, who: Who, found: RunRow, after: int) -> AsyncGenerator[list[Frame], None]:
+        """Yield the events of a run after `after` as they happen, some at a time, and `end` once it is over.
 
         Stops without `end` when the caller may see the run no longer.
         """
@@ -148,19 +148,21 @@ class Following:
         with self._tail(found.id) as (tail, woken):
             while (row := tail.row()) is not None and Action.READ in granted(who.caller, people_of(row)):
                 frames = tail.after(seq)
-                for one in frames:
-                    yield one
-                    seq = int(one.id)
                 if frames:
+                    yield frames
+                    seq = int(frames[-1].id)
                     continue
                 if row.status in TERMINAL and row.seq <= seq:
-                    yield Frame("", ENDED, _encode({"run": to_text(row.id), "status": row.status}))
+                    yield [Frame("", ENDED, _encode({"run": to_text(row.id), "status": row.status}))]
                     return
                 await woken.wait()
                 woken.clear()
 
-    async def all(self, who: Who, after: int) -> AsyncGenerator[Frame, None]:
-        """Yield the events of every run the caller may see, after a mark that a frame had; 0 is the first."""
+    async def all(self, who: Who, after: int) -> AsyncGenerator[list[Frame], None]:
+        """Yield the events of every run the caller may see, after a mark that a frame had; 0 is the first.
+
+        They come some at a time, or none: whoever takes them gives way to others in between.
+        """
         pos, done = place_of(after)
         woken = asyncio.Event()
         self._waiting.add(woken)
@@ -169,12 +171,9 @@ class Following:
                 woken.clear()
                 changes = self._store.feed(pos, PIECE)
                 for change in changes:
-                    for one in self._frames(who, change, done):
-                        yield one
+                    yield list(self._frames(who, change, done))
                     pos, done = change.pos, 0
-                if changes:
-                    await asyncio.sleep(0)  # a long past must not keep others waiting
-                else:
+                if not changes:
                     await woken.wait()
         finally:
             self._waiting.discard(woken)

@@ -273,7 +273,7 @@ class Operations(Questions):
         """Answer everybody who waits for the end of a run with how it stands: the server is about to end."""
         self._following.release()
 
-    def follow(self, who: Who, name: str, after_seq: int) -> AsyncGenerator[Frame, None]:
+    def follow(self, who: Who, name: str, after_seq: int) -> AsyncGenerator[list[Frame], None]:
         """Yield a run's events from after `after_seq` on, and `end` once it is over.
 
         Raises:
@@ -282,7 +282,7 @@ class Operations(Questions):
         row = self.seen(who, name)
         return self._following.run(who, row, after_seq)
 
-    def follow_all(self, who: Who, after: int) -> AsyncGenerator[Frame, None]:
+    def follow_all(self, who: Who, after: int) -> AsyncGenerator[list[Frame], None]:
         """Yield the events of all runs the caller may see, after the mark of a frame; 0 is the beginning."""
         return self._following.all(who, after)
 

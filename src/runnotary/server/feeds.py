@@ -22,6 +22,9 @@ from runnotary.engine.following import Frame
 
 HEARTBEAT_S: Final = 15.0
 STALL_S: Final = 30.0
+TOGETHER: Final = 32 * 1024
+"""Bytes of events that are sent at a time."""
+
 RETRY: Final = b"retry: 1000\n\n"
 HEARTBEAT: Final = b": \n\n"
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -40,7 +43,7 @@ class FeedResponse(Response):
 
     def __init__(
         self,
-        frames: AsyncGenerator[Frame, None],
+        frames: AsyncGenerator[list[Frame], None],
         headers: Mapping[str, str],
         *,
         closing: asyncio.Event,
@@ -82,8 +85,16 @@ class FeedResponse(Response):
     async def _frames_out(self) -> None:
         await self._put(RETRY)
         async with aclosing(self._frames) as arriving:
-            async for frame in arriving:
-                await self._put(written(frame))
+            async for frames in arriving:
+                waiting = b""
+                for frame in frames:
+                    waiting += written(frame)
+                    if len(waiting) >= TOGETHER:
+                        await self._put(waiting)
+                        waiting = b""
+                if waiting:
+                    await self._put(waiting)
+                await asyncio.sleep(0)  # a long past must not keep others waiting
 
     async def _beats(self) -> None:
         """Say something when nobody else does, as long as the client is who it was."""
