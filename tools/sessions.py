@@ -32,6 +32,7 @@ SAME = [
     (re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+Z?"), "TIME"),
     (re.compile(r"\b[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\b"), "TIME"),
     (re.compile(r"\bsha256:[0-9a-f]+…?"), "HASH"),
+    (re.compile(r"\b00-[0-9a-f]{32}-[0-9a-f]{16}-01\b"), "TRACEPARENT"),
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "HASH"),
     (re.compile(r"\b[0-9][0-9A-HJKMNP-TV-Z]{11,25}\b"), "ID"),
     (re.compile(r" …[A-Za-z0-9_-]{4} "), " …LAST "),

@@ -8,7 +8,14 @@ import pytest
 from tools.sessions import BLOCK, differences, normal
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/tutorial.md", "docs/verify.md", "docs/access.md", "docs/commands.md"]
+PAGES = [
+    "README.md",
+    "docs/tutorial.md",
+    "docs/verify.md",
+    "docs/access.md",
+    "docs/commands.md",
+    "docs/observability.md",
+]
 
 
 @pytest.mark.slow
