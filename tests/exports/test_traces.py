@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -233,3 +234,16 @@ def test_ids_need_no_record() -> None:
     """Whoever has the ids that documents show can name the span."""
     run, attempt = "01M7ZJ2ESDETDBFG4B12S1DTAZ", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
     assert traceparent(run, attempt) == f"00-{from_text(run).hex()}-ffffffffffffffff-01"
+
+
+def test_what_an_extra_or_a_server_brings_is_named_in_one_file() -> None:
+    package = Path(observing.__file__).parents[1]
+    naming = {
+        name: {
+            path.relative_to(package).as_posix()
+            for path in package.rglob("*.py")
+            if re.search(rf"^\s*(?:from|import) {name}\b", path.read_text(), re.MULTILINE)
+        }
+        for name in ("opentelemetry", "prometheus_client")
+    }
+    assert naming == {"opentelemetry": {"exports/otel.py"}, "prometheus_client": {"server/metrics.py"}}
