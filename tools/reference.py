@@ -15,13 +15,17 @@ from typing import Any
 
 import msgspec
 
+from runnotary.api.routes import ROUTES, Route
 from runnotary.cli.options import LISTS
 from runnotary.cli.table import COMMANDS, GLOBAL, Command, Option
 from runnotary.config import FILE, SETTINGS
 from runnotary.core import errors, events
 from runnotary.core.states import MOVES, OPEN, TERMINAL, Reason, State
+from runnotary.server import application
+from runnotary.web import guard
 
 ROOT = Path(__file__).parents[1]
+WITH_ERRORS = (application, guard)  # imported for the errors that they define
 PACKAGE = ROOT / "src" / "runnotary"
 REFERENCE = ROOT / "docs" / "reference"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
@@ -207,6 +211,22 @@ ERRORS = {
     "wait_timeout": "It is not over in time; it goes on.",
     "damaged": "The record does not verify, or cannot be read.",
 }
+DOORS = {
+    "invalid_json": "The body is no JSON at all.",
+    "unknown_parameter": "The query has a word that the route does not know.",
+    "invalid_parameter": "A value in the query is not of its type.",
+    "invalid_cursor": "The cursor was not given out for this listing.",
+    "body_too_large": "More bytes than this server takes.",
+    "unsupported_media_type": "The body says that it is no JSON.",
+    "wrong_origin": "The request is for another server, or from a page of another site.",
+    "foreign_request": "The form that was sent does not come from a page of this server.",
+    "client_gone": "The connection broke off before the body was over; nobody reads this.",
+    "no_such_route": "There is nothing at this path.",
+    "method_not_allowed": "The path takes other verbs.",
+    "bad_request": "The request is no good HTTP.",
+    "defect": "The server failed; its log says how.",
+}
+DOOR_ERRORS = {"no_such_route": 404, "method_not_allowed": 405, "bad_request": 400, "defect": 500}
 
 
 def error_page() -> str:
@@ -219,15 +239,24 @@ def error_page() -> str:
             ERRORS[kind.code],
         )
         for depth, kind in tree(errors.RunnotaryError)
+        if kind.__module__ == errors.__name__
     )
+    of_doors = {
+        kind.code: kind.http_status
+        for _, kind in tree(errors.RunnotaryError)
+        if kind.__module__ != errors.__name__ and kind.code not in ERRORS
+    }
+    door_rows = ((f"`{code}`", str((DOOR_ERRORS | of_doors)[code]), said) for code, said in DOORS.items())
     return "\n".join(
         [
             head("Errors", "src/runnotary/core/errors.py"),
             "What the product raises on purpose. The code is stable; the message says what is wrong, where,",
-            "and what to do next. The HTTP status is for a front door; this release has no server.\n",
+            "and what to do next. Over HTTP it is a problem document ([api.md](../api.md)).\n",
             table(("code", "class", "exit", "HTTP", "meaning"), rows),
             "Other exit statuses: 0 success (of a run: also skipped), 1 the run failed, 8 it was cancelled,",
             "130 it was left running (Ctrl-C).\n",
+            "## Of the server only\n",
+            table(("code", "HTTP", "meaning"), door_rows),
             "## What went wrong in a task\n",
             "`error.code` of a task or run. Where the message depends on the case, … stands for it.\n",
             table(("code", "message", "from"), failures()),
@@ -366,6 +395,53 @@ def option_row(option: Option) -> tuple[str, str]:
     return f"`{', '.join(option.names)}{takes}`", option.help
 
 
+# --- routes --------------------------------------------------------------------------------------
+
+
+def routes_page() -> str:
+    parts = [
+        head("Routes", "src/runnotary/api/routes.py"),
+        "What the server answers; how to speak to it stands in [api.md](../api.md), and every shape in",
+        "`/api/v1/openapi.json`. *Needs* is what the caller must be granted ([access.md](../access.md)).\n",
+        table(("route", "what", "needs", "body", "answers"), map(route_row, ROUTES)),
+    ]
+    asked = {route.query for route in ROUTES if msgspec.structs.fields(route.query)}
+    bodies = {route.body for route in ROUTES if route.body not in (None, bytes)}
+    for title, kinds in (("Queries", asked), ("Bodies", bodies)):
+        parts += [f"## {title}\n"]
+        for kind in sorted(kinds, key=lambda kind: kind.__name__):
+            of = [
+                f"`{route.verb} {plain(route.path)}`" for route in ROUTES if kind in (route.query, route.body)
+            ]
+            parts += [f"### {kind.__name__}\n", f"Of {', '.join(of)}.\n"]
+            parts += [table(("name", "default"), (word_row(one) for one in msgspec.structs.fields(kind)))]
+    return "\n".join(parts)
+
+
+def route_row(route: Route) -> tuple[str, ...]:
+    body = "bytes" if route.body is bytes else f"`{route.body.__name__}`" if route.body else ""
+    answers = ", ".join(
+        f"{status} `{kind.__name__}`" if getattr(kind, "__struct_fields__", None) else str(status)
+        for status, kind in route.answers.items()
+    )
+    return f"`{route.verb} {plain(route.path)}`", route.summary, route.needs, body, answers
+
+
+def plain(path: str) -> str:
+    return re.sub(r":[a-z]+}", "}", path)
+
+
+def word_row(field: Any) -> tuple[str, str]:
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    if default is msgspec.NODEFAULT:
+        return f"`{field.name}`", "must be there"
+    if default is msgspec.UNSET:
+        return f"`{field.name}`", "as it is"
+    return f"`{field.name}`", f"`{msgspec.json.encode(default).decode()}`"
+
+
 # --- modules -------------------------------------------------------------------------------------
 
 
@@ -403,6 +479,7 @@ PAGES = {
     REFERENCE / "errors.md": error_page,
     REFERENCE / "settings.md": settings_page,
     REFERENCE / "cli.md": cli_page,
+    REFERENCE / "routes.md": routes_page,
     ARCHITECTURE: architecture,
 }
 

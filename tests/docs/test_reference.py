@@ -1,11 +1,13 @@
 """The generated pages are current, and every code, setting, event, state and command is in them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from runnotary.api.routes import ROUTES
 from runnotary.cli.table import COMMANDS
 from runnotary.config import SETTINGS
 from runnotary.core import errors, events
@@ -69,5 +71,12 @@ def test_every_command_and_option_is_listed() -> None:
 
 
 def test_no_generated_page_is_left_over() -> None:
-    made = {"states.md", "events.md", "errors.md", "settings.md", "cli.md", "flow.md"}
+    made = {"states.md", "events.md", "errors.md", "settings.md", "cli.md", "flow.md", "routes.md"}
     assert {path.name for path in REFERENCE.iterdir()} == made
+
+
+def test_every_route_is_listed() -> None:
+    text = page("routes.md")
+    for route in ROUTES:
+        path = re.sub(r":[a-z]+}", "}", route.path)
+        assert f"`{route.verb} {path}` | {route.summary} | {route.needs}" in text
