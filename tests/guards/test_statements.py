@@ -11,6 +11,10 @@ from typing import Any
 
 from bench import flows
 from bench.rig import Place, embedded
+from runnotary.app.home import Flows
+from runnotary.core.ids import to_text
+from runnotary.engine.reader import Reader
+from runnotary.ports import RunQuery
 from runnotary.store.log import SqliteStore
 
 Json = Any
@@ -111,3 +115,37 @@ def test_runs_at_once_share_commits(tmp_path: Path) -> None:
     assert seen["INSERT log"] == seen["INSERT runs"] == 100
     # How many each commit takes is a matter of luck; that it takes more than one is not.
     assert seen["COMMIT"] <= 20
+
+
+def looks(tmp_path: Path, document: Json, look: Callable[[Reader, bytes], Any]) -> Counter[str]:
+    """Count the statements of the second of two looks at a run that is over."""
+    seen: Counter[str] = Counter()
+
+    async def whole() -> None:
+        async with embedded(tmp_path / "home") as place:
+            reader = Reader(place.store, place.blobs, Flows(place.blobs))
+            run = await place.one(place.keep(document))
+            look(reader, run)
+            for connection in connections(place.store):
+                connection.set_trace_callback(lambda statement: seen.update([kind(statement)]))
+            look(reader, run)
+            for connection in connections(place.store):
+                connection.set_trace_callback(None)
+
+    asyncio.run(asyncio.wait_for(whole(), 60))
+    return seen
+
+
+def test_a_run_that_is_looked_at_again_costs_one_look_at_its_row(tmp_path: Path) -> None:
+    def look(reader: Reader, run: bytes) -> None:
+        reader.document(reader.resolve(to_text(run)))
+
+    assert looks(tmp_path, flows.chain(100, {"set": {"x": 1}}), look) == {"SELECT runs": 1}
+
+
+def test_a_page_of_runs_that_is_looked_at_again_is_one_statement(tmp_path: Path) -> None:
+    def look(reader: Reader, run: bytes) -> None:
+        for row in reader.store.runs(RunQuery(limit=50)):
+            reader.document(row)
+
+    assert looks(tmp_path, flows.ONE_SET, look) == {"SELECT runs": 1}
