@@ -7,8 +7,10 @@ that holds the spans of a wide flow. Every span is sent: what to keep, a collect
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
+from threading import Thread
 from typing import Final
 
 from opentelemetry.context import Context as Place
@@ -33,7 +35,10 @@ from runnotary.core.trace import Context
 from runnotary.exports.spans import Span
 
 QUEUE: Final = 65_536
+PATIENCE_S: Final = 5
 NS_IN_US: Final = 1000
+
+log = logging.getLogger("runnotary.traces")
 
 
 class Derived(IdGenerator):
@@ -62,7 +67,8 @@ class Traces:
             shutdown_on_exit=False,
         )
         queue = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE") or QUEUE)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), max_queue_size=queue))
+        self._exporter: Final = OTLPSpanExporter()
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=queue))
         self._tracer: Final = self._provider.get_tracer("runnotary", __version__)
 
     def send(self, span: Span) -> None:
@@ -83,8 +89,13 @@ class Traces:
         made.end(span.end * NS_IN_US)
 
     def close(self) -> None:
-        """Send what is queued; blocks as long as the collector makes it wait (ten seconds at most)."""
-        self._provider.shutdown()
+        """Send what is queued; blocks until it is sent, or the collector has been away for long enough."""
+        ending = Thread(target=self._provider.shutdown, name="runnotary-traces", daemon=True)
+        ending.start()
+        ending.join(PATIENCE_S)
+        if ending.is_alive():
+            log.warning("the collector of traces does not answer: what was queued for it is lost")
+            self._exporter.shutdown()
 
 
 def _written(context: Context) -> SpanContext:
