@@ -95,7 +95,7 @@ class Traces:
         ending.join(PATIENCE_S)
         if ending.is_alive():
             log.warning("the collector of traces does not answer: what was queued for it is lost")
-            self._exporter.shutdown()
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _written(context: Context) -> SpanContext:
