@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runnotary.web import run_page
 from tests.web.conftest import House, Json
 from tests.web.flows import FAILING, GOING, PLAIN
 from tests.web.markup import Markup, check, check_page
@@ -115,6 +116,15 @@ def test_a_run_shows_what_it_took_did_and_gave(house: House, plain: Json) -> Non
     assert plain["log"]["head"] in shown.text
     assert "What went wrong" not in shown.text
     assert "run success" in shown.words
+
+
+def test_a_long_log_shows_how_it_ended_and_how_it_began(
+    house: House, plain: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_page, "ENTRIES_READ", 4)
+    shown = page(house, f"/runs/{plain['id']}").words.partition("The whole log")[2]
+    assert "run accepted" in shown and "run success" in shown
+    assert shown.index("run accepted") < shown.index("run success")
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_and_as_the_latest(house: House, plain: Json) -> None:

@@ -166,8 +166,15 @@ def last_entries(visit: Visit, document: Json) -> tuple[list[Json], bool]:
     """Return the end of the log without what steps report of themselves, and whether there is more."""
     offset = max(0, document["log"]["events"] - ENTRIES_READ)
     found = visit.operations.entries(visit.known(), document["id"], limit=ENTRIES_READ, offset=offset)
-    said = [entry for entry in found["entries"] if entry["code"] != REPORTED]
+    said = _told(found)
+    if offset and len(said) < ENTRIES_SHOWN:  # it reported much lately; then how it began stands before
+        begun = visit.operations.entries(visit.known(), document["id"], limit=min(offset, ENTRIES_READ))
+        said = _told(begun)[: ENTRIES_SHOWN - len(said)] + said
     return said[-ENTRIES_SHOWN:], offset > 0 or len(said) > ENTRIES_SHOWN
+
+
+def _told(page: Json) -> list[Json]:
+    return [entry for entry in page["entries"] if entry["code"] != REPORTED]
 
 
 # --- values and files ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
   const region = document.querySelector("[data-live]");
   const connection = document.querySelector("[data-connection]");
   const PAUSE = 700, POLL = 2500, POLL_WITHOUT_STREAM = 5000;
-  let source = null, refused = false, broken = false, fetching = false, again = false, last = 0, timer = 0, over = false, streaming = false;
+  let source = null, took = 0, refused = false, broken = false, fetching = false, again = false, last = 0, timer = 0, over = false, streaming = false;
 
   // --- changing in place ------------------------------------------------------------------------
 
@@ -67,6 +67,7 @@
       return;
     }
     fetching = true;
+    const begun = Date.now();
     const address = new URL(location.href);
     address.searchParams.set("part", "live");
     try {
@@ -80,6 +81,7 @@
     } finally {
       fetching = false;
       last = Date.now();
+      took = last - begun;
       if (again) soon();
       again = false;
     }
@@ -100,12 +102,13 @@
     clocks(true);
   }
 
+  // A page that takes long to make is asked for less often.
   function soon() {
     if (timer) return;
     timer = setTimeout(() => {
       timer = 0;
       refresh();
-    }, Math.max(0, PAUSE - (Date.now() - last)));
+    }, Math.max(0, Math.max(PAUSE, 5 * took) - (Date.now() - last)));
   }
 
   // --- being told ---------------------------------------------------------------------------------
