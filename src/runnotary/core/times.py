@@ -10,7 +10,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def to_text(at: int) -> str:
     """Write a time as `2026-01-31T12:00:00.000000Z`."""
-    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def maybe(at: int | None) -> str | None:
