@@ -155,6 +155,11 @@ def test_a_step_shows_each_of_its_attempts(house: House, failed: Json) -> None:
 def test_a_task_of_a_for_each_step_has_its_own_page(house: House, plain: Json) -> None:
     links = [one for one in page(house, f"/runs/{plain['id']}").links() if "/steps/parts" in one]
     assert len(links) == 3
+    whole = page(house, f"/runs/{plain['id']}").source
+    group = whole.partition('id="task-parts"')[2].partition("</tr>")[0]
+    assert re.search(r'<span class="num">(\d+ms|\d\.\ds)</span>', group), (
+        "a step is at work while its tasks are"
+    )
     shown = [page(house, link).words for link in links]
     assert sum("All of stdout" in one for one in shown) == 2
 

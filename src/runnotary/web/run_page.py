@@ -100,10 +100,10 @@ def rows(visit: Visit, document: Json, tasks: list[Json]) -> list[dict[str, Json
 
 def _span(task: Json, tasks: list[Json]) -> dict[str, Json]:
     """Return since when a `for_each` step is at work: since the first of its tasks."""
-    if task.get("count") is None or task["started_at"]:
+    if task.get("count") is None:
         return {}
     begun = [one["started_at"] for one in tasks if one["step"] == task["step"] and one["started_at"]]
-    return {"started_at": min(begun, default=None)}
+    return {"started_at": min(begun, default=task["started_at"])}
 
 
 def row(document: Json, task: Json, now: int) -> dict[str, Json]:
