@@ -110,7 +110,7 @@ def targets(node: ast.AST) -> Iterator[ast.Attribute]:
 
 
 def test_no_statement_changes_the_record() -> None:
-    """Events, log rows and blobs are inserted, never updated or replaced; only a purge deletes, and no log row."""
+    """Events, log rows and blobs are inserted, never updated; only a purge deletes, and no log row."""
     sources = [*PACKAGE.rglob("*.sql"), *MODULES]
     forbidden = re.compile(
         r"\b(?:UPDATE(?:\s+OR\s+\w+)?|DELETE\s+FROM|REPLACE\s+INTO|DROP\s+TABLE)\s+(?:events|log|blobs)\b",
