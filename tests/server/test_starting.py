@@ -61,7 +61,7 @@ def test_one_key_is_one_run(up: Up) -> None:
     body = {"flow": "says", "inputs": {"word": "k"}, "label": "one"}
     first = up.post("/runs", body, headers={"idempotency-key": "key-1"})
     again = up.post("/runs", body, headers={"idempotency-key": '"key-1"'})
-    in_body = up.post("/runs", body | {"idempotency_key": "key-1"})
+    in_body = up.post("/runs", body | {"idempotency_key": "key-1", "namespace": "default"})
     assert [reply.status for reply in (first, again, in_body)] == [201, 200, 200]
     assert len({reply.json["id"] for reply in (first, again, in_body)}) == 1
     other = up.post("/runs", body | {"label": "two"}, headers={"idempotency-key": "key-1"})

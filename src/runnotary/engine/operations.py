@@ -33,6 +33,7 @@ from runnotary.engine.submission import Submission, Wishes
 from runnotary.ports import RunQuery
 
 Json = Any
+DEFAULT: Final = "default"
 SAID: Final = ("flow", "version", "title", "description")
 PUT_FIRST: Final = "put its bytes first: POST /api/v1/blobs"
 _WISHES: Final = frozenset(Wishes.__struct_fields__) - {"namespace"}
@@ -95,7 +96,9 @@ class Operations(Questions):
             InvalidRunInput: inputs do not fit; no run was created.
             KeyReused: the key stands for another request.
         """
-        namespace = request.namespace or "default"
+        # The very object that is the default of an event's field: msgspec leaves out what is that object.
+        namespace = DEFAULT if request.namespace in ("", DEFAULT) else request.namespace
+        request = msgspec.structs.replace(request, namespace=namespace)
         require(who.caller, Action.START, People(namespace))
         key = key or request.idempotency_key
         body = _body_of(request)
@@ -298,7 +301,7 @@ class Operations(Questions):
         Raises:
             PermissionDenied: the caller may start no runs there.
         """
-        require(who.caller, Action.START, People(namespace or "default"))
+        require(who.caller, Action.START, People(namespace or DEFAULT))
 
     async def put_blob(self, who: Who, data: bytes | Path, namespace: str = "") -> Json:
         """Keep bytes, or a file's, for runs that the caller may start; durable on return."""
