@@ -275,6 +275,7 @@ def test_watch_and_logs_survive_a_server_that_is_killed(served: Served) -> None:
     assert reading.stdout.readline() == "one | begun\n"
     assert watching.stderr is not None
     assert "run accepted" in watching.stderr.readline()
+    assert "0 of 2 steps over; running: one" in watching.stderr.readline()
     served.restart()
     served.write("go", "")
     seen, read, waited = served.end(watching), served.end(reading), served.end(waiting)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from runnotary import __version__
 from runnotary.app.home import Flows
@@ -39,6 +39,7 @@ from runnotary.engine.reader import Reader
 from runnotary.ports import Blobs, Store
 
 Json = Any
+T = TypeVar("T")
 PIECE: Final = 8 * 1024 * 1024
 """How much of a large blob is asked for at a time: a break costs no more than that."""
 KEPT_IN_MEMORY: Final = 1024 * 1024
@@ -51,9 +52,27 @@ def place_of(settings: Settings) -> Place:
     return replace(there, headers={**there.headers, "user-agent": f"runnotary-cli/{__version__}"})
 
 
+class KnownConnection(Connection):
+    """A connection that knows what others of this process know: a server that has answered is waited for.
+
+    One that never has is given up soon; its address is more likely wrong.
+    """
+
+    _known: ClassVar[set[str]] = set()
+
+    def __init__(self, there: Place, *, timeout: float) -> None:
+        super().__init__(there, timeout=timeout)
+        self._answered = there.url in self._known
+
+    def ask(self, request: Request[T]) -> T:
+        answer = super().ask(request)
+        self._known.add(self._place.url)
+        return answer
+
+
 def connection(settings: Settings, *, timeout: float = 30.0) -> Connection:
     """Return a connection to the server of these settings; nothing is sent yet."""
-    return Connection(place_of(settings), timeout=timeout)
+    return KnownConnection(place_of(settings), timeout=timeout)
 
 
 @contextmanager

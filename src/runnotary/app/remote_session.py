@@ -30,6 +30,7 @@ from runnotary.engine.service import Wishes
 
 Json = Any
 TIMEOUT_SECONDS: Final = 60.0
+WISHES: Final = frozenset(Wishes.__struct_fields__)
 
 
 class ServerSession:
@@ -50,7 +51,7 @@ class ServerSession:
         given = checked(request, source)
         self._keep(source, request.namespace)
         body = {
-            **{name: getattr(request, name) for name in Wishes.__struct_fields__},
+            **{name: value for name, value in msgspec.to_builtins(request).items() if name in WISHES},
             "flow": source.words.flow or None,
             "definition": source.definition,
             "inputs": with_files(given, self._reader.blobs),
