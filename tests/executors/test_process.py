@@ -573,3 +573,24 @@ def test_no_process_is_left_behind(rig: ProcessRig) -> None:
     attempt = rig.shell("setsid sleep 1000 & exit 0")
     assert run(rig, attempt).exit_code == 0
     assert rig.strays(attempt) == []
+
+
+def test_a_start_in_two_parts_that_the_keeper_refuses_is_asked_for_again(rig: ProcessRig) -> None:
+    """A keeper that is leaving takes nothing new; the next one does, and the attempt starts once."""
+
+    async def scene(driver: Driver) -> None:
+        last = rig.attempt("sleeps")
+        await driver.executor.start(last)
+        assert isinstance(driver.executor, ProcessExecutor)
+        leaving = driver.executor._keeper.pid
+        await driver.executor._keeper.request("quit_when_idle")
+        attempt = rig.attempt("ok")
+        driver.executor.prepare(attempt)
+        driver.executor.begin(attempt.id)
+        await driver.executor.start(attempt)
+        await driver.executor.stop(last.id, 0)
+        assert (await driver.ended(attempt)).exit_code == 0
+        assert rig.starts(attempt) == 1
+        assert driver.executor._keeper.pid != leaving
+
+    drive(rig, scene)
