@@ -31,9 +31,8 @@ bench: dev  ## measure; prints ratios side by side
 bench-full: dev  ## the same with a million runs
 	@$(PY) -m bench --full
 
-serve:  ## the server (not in this release)
-	@echo "this release has no server; it arrives with the next one. Flows run embedded: .venv/bin/runnotary start FILE" >&2
-	@exit 2
+serve: runtime  ## the server with its pages on http://127.0.0.1:8765
+	@.venv/bin/runnotary up
 
 services:  ## programs outside Python that the tests need (Chromium; installed if root on Debian)
 	@tools/services.sh

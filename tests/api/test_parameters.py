@@ -64,6 +64,7 @@ def test_a_cursor_comes_back_in_its_listing_only(where: tuple[object, str]) -> N
     text = cursor(LISTING, list(where))
     assert place(LISTING, text) == list(where)
     assert text.isascii()
+    assert not text.startswith("-"), "a command line would read it as an option"
     with pytest.raises(InvalidCursor):
         place(LISTING | {"flow": ["b"]}, text)
 

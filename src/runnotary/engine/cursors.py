@@ -19,6 +19,7 @@ from runnotary.core.errors import InvalidInput
 Json = Any
 CHECK_SIZE: Final = 12
 DOMAIN: Final = b"runnotary.cursor1"
+MARK: Final = "c"  # base64 may begin with "-", which a command line reads as an option
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -32,7 +33,7 @@ class InvalidCursor(InvalidInput):
 def cursor(listing: Json, place: Json) -> str:
     """Write a place in a listing. Both are JSON values; `listing` is what the cursor is bound to."""
     data = _encode(place)
-    return urlsafe_b64encode(_check(listing, data) + data).rstrip(b"=").decode()
+    return MARK + urlsafe_b64encode(_check(listing, data) + data).rstrip(b"=").decode()
 
 
 def place(listing: Json, text: str) -> Json:
@@ -42,7 +43,8 @@ def place(listing: Json, text: str) -> Json:
         InvalidCursor: it is damaged, forged, or of another listing.
     """
     try:
-        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        letters = text.removeprefix(MARK).encode("ascii")
+        raw = urlsafe_b64decode(letters + b"=" * (-len(letters) % 4))
     except (ValueError, binascii.Error):
         raise _refused() from None
     check, data = raw[:CHECK_SIZE], raw[CHECK_SIZE:]
