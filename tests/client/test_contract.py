@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,20 @@ def test_a_flow_file_takes_its_code_along(client: Both, word: str, tmp_path: Pat
     run = client.run_flow(file, wait=True)
     assert (run.status, run.flow) == ("success", word[:100])
     assert client.read_stream(run.id, "only").decode().strip() == word
+
+
+def test_a_flow_file_without_a_name_runs_and_registers_nothing(
+    client: Both, word: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hello.sh").write_text(f"echo {word}\n")
+    file = tmp_path / "flow.yaml"
+    file.write_text("code: [hello.sh]\nsteps: {only: {run: bash hello.sh}}\n")
+    before = [flow.flow for flow in client.list_flows()]
+    run = client.run_flow(file, wait=True)
+    assert (run.status, run.flow) == ("success", None)
+    assert client.read_stream(run.id, "only").decode().strip() == word
+    assert client.run_flow(run.definition_hash, wait=True).status == "success"
+    assert [flow.flow for flow in client.list_flows()] == before
 
 
 def test_a_flow_with_problems_is_refused_with_all_of_them(client: Both) -> None:
@@ -233,6 +248,13 @@ def test_a_sweep_shows_first_what_it_would_take(client: Both, word: str) -> None
     shown = client.archive_runs(older_than="0s", label=word, dry_run=True)
     assert (set(shown.runs), shown.count, shown.dry_run) == (runs, 3, True)
     assert len(client.list_runs(label=word)) == 3
+    words = {
+        "q": word,
+        "status": "success",
+        "flow": ["double"],
+        "started_from": datetime(2020, 1, 1, tzinfo=UTC),
+    }
+    assert client.archive_runs(older_than="0s", dry_run=True, **words).count == 3
     assert client.archive_runs(older_than="0s", label=word).count == 3
     assert not client.list_runs(label=word).runs
     assert client.purge_runs(older_than="0s", label=word, include_archived=True).count == 3

@@ -43,6 +43,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_server_and_a_home_are_two_things() -> None:
     with pytest.raises(InvalidInput, match="`url` or `home`"):
         Client("http://127.0.0.1:9", home="home")
+    with pytest.raises(InvalidInput, match="`url` or `home`"):
+        Client(home="home", transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:9", "ftp://127.0.0.1", "http://", "nonsense"])

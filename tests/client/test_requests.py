@@ -434,7 +434,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
         (),
         {"older_than": "30d", "status": "failed", "label": "l"},
         "POST /api/v1/runs:archive",
-        {"status": ["failed"], "label": "l", "older_than": "30d", "reason": "", "dry_run": False},
+        {"status": "failed", "label": "l", "older_than": "30d", "reason": "", "dry_run": False},
     ),
     (
         "purge_runs",

@@ -32,7 +32,30 @@ class Opened(Protocol):
         """Let go of it; the last client in this process that does closes the home."""
 
 
-class Client(client.Client):
+def loaded(path: Path) -> Loaded:
+    """Read a flow file with everything that is its code.
+
+    Raises:
+        FileMissing, InvalidDefinition: with every problem of the file.
+    """
+    flow: Loaded = import_module("runnotary.app.flow_files").loaded(path)
+    return flow
+
+
+class OfHome:
+    """What a client that may have a home is, with asyncio or without."""
+
+    _home: Opened | None = None
+
+    def _opened(self, url: str | None, home: Home | None, transport: object) -> Opened | None:
+        """Open the home that is meant, or join whoever in this process has; None if a server is meant."""
+        settings = home_of(url, home, transport, environ)
+        if settings is not None:
+            self._home = import_module("runnotary.app.embedding").opened(settings)
+        return self._home
+
+
+class Client(OfHome, client.Client):
     """A server of runs, or a home in this process. Open it with `with`, or `close()` it.
 
     `url` names a server, `home` the folder of a home. With neither it is RUNNOTARY_URL, else the home that a
@@ -44,6 +67,8 @@ class Client(client.Client):
         HomeLocked: the engine of another process works in the home, and serves no HTTP.
     """
 
+    load = staticmethod(loaded)
+
     def __init__(
         self,
         url: str | None = None,
@@ -53,15 +78,9 @@ class Client(client.Client):
         timeout: float = 30.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._home = None
-        if transport is None and (settings := home_of(url, home, environ)):
-            self._home = opened(settings)
-            url, transport = self._home.url, self._home.transport
+        if opened := self._opened(url, home, transport):
+            url, transport = opened.url, opened.transport
         super().__init__(url, token=token, timeout=timeout, transport=transport)
-
-    def load(self, path: Path) -> Loaded:
-        """Read a flow file."""
-        return loaded(path)
 
     def close(self) -> None:
         """Hang up, and let go of the home."""
@@ -70,7 +89,7 @@ class Client(client.Client):
             self._home.close()
 
 
-class AsyncClient(client.AsyncClient):
+class AsyncClient(OfHome, client.AsyncClient):
     """The same for asyncio. Open it with `async with`, or `await close()` it.
 
     A home is opened in the constructor, which takes as long as a few reads of the disk.
@@ -79,6 +98,8 @@ class AsyncClient(client.AsyncClient):
         InvalidInput: both a server and a home.
         HomeLocked: the engine of another process works in the home, and serves no HTTP.
     """
+
+    load = staticmethod(loaded)
 
     def __init__(
         self,
@@ -89,15 +110,9 @@ class AsyncClient(client.AsyncClient):
         timeout: float = 30.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._home = None
-        if transport is None and (settings := home_of(url, home, environ)):
-            self._home = opened(settings)
-            url, transport = self._home.url, self._home.async_transport
+        if opened := self._opened(url, home, transport):
+            url, transport = opened.url, opened.async_transport
         super().__init__(url, token=token, timeout=timeout, transport=transport)
-
-    def load(self, path: Path) -> Loaded:
-        """Read a flow file."""
-        return loaded(path)
 
     async def close(self) -> None:
         """Hang up, and let go of the home."""
@@ -106,33 +121,19 @@ class AsyncClient(client.AsyncClient):
             await self._connection.beside(self._home.close)
 
 
-def home_of(url: str | None, home: Home | None, environ: Mapping[str, str]) -> config.Settings | None:
-    """Return the settings of the home that is meant; None if a server is.
+def home_of(
+    url: str | None, home: Home | None, transport: object, environ: Mapping[str, str]
+) -> config.Settings | None:
+    """Return the settings of the home that is meant; None if a server is, or whatever a transport leads to.
 
     Raises:
-        InvalidInput: both are named.
+        InvalidInput: a home is named, and something else too.
     """
     if home is not None:
-        if url is not None:
+        if url is not None or transport is not None:
             raise InvalidInput("a client asks a server or opens a home: give `url` or `home`")
         return config.load({"home": fspath(home)}, environ=environ)
-    if url is not None:
+    if url is not None or transport is not None:
         return None
     settings = config.load({}, environ=environ)
     return None if settings.url else settings
-
-
-def opened(settings: config.Settings) -> Opened:
-    """Open a home, or join whoever in this process has."""
-    home: Opened = import_module("runnotary.app.embedding").opened(settings)
-    return home
-
-
-def loaded(path: Path) -> Loaded:
-    """Read a flow file with everything that is its code.
-
-    Raises:
-        FileMissing, InvalidDefinition: with every problem of the file.
-    """
-    flow: Loaded = import_module("runnotary.app.flow_files").loaded(path)
-    return flow

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from os import PathLike
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -16,13 +17,14 @@ from runnotary.client import batches, flows, input_files, runs, streams
 from runnotary.client.async_access import AsyncAccess
 from runnotary.client.async_connection import AsyncConnection
 from runnotary.client.async_records import AsyncRecords
-from runnotary.client.loading import FlowSource, Loader, document_of, is_flow_file
+from runnotary.client.loading import FlowSource, Loaded, Loader, document_of, is_flow_file
 from runnotary.client.places import place
 from runnotary.client.request import Request
 from runnotary.client.results import BatchResponse, Flow, LogEntry, LogPage, Run, RunEvent, RunPage, Sweep
 from runnotary.client.waiting import Wait
 from runnotary.client.words import RunChanges, RunFilter, RunRequest, RunWords
 from runnotary.core.errors import RunnotaryError, Unreachable
+from runnotary.core.hashing import canonical
 
 Json = Any
 E = TypeVar("E")
@@ -74,12 +76,17 @@ class AsyncClient(AsyncRecords, AsyncAccess):
         Raises:
             InvalidDefinition: with every problem that it has.
         """
-        loaded = await self._connection.beside(document_of, flow, self.load)
-        for code in loaded.code:
-            await self.put_blob(code)
+        loaded = await self._loaded(flow)
         words = {word: said for word, said in (("flow", name), ("version", version)) if said}
         request = flows.register(loaded.document, namespace, {**loaded.words, **words})
         return await self._connection.ask(request)
+
+    async def _loaded(self, flow: FlowSource) -> Loaded:
+        """Read a flow, and let the server have its code."""
+        loaded = await self._connection.beside(document_of, flow, self.load)
+        for code in loaded.code:
+            await self.put_blob(code)
+        return loaded
 
     async def list_flows(self, *, namespace: str = "default") -> list[Flow]:
         """Return the flows of a namespace; `*` is every namespace."""
@@ -107,9 +114,10 @@ class AsyncClient(AsyncRecords, AsyncAccess):
         wait: bool | float = False,
         **said: Unpack[RunWords],
     ) -> Run:
-        """Start a run of a flow: its name, its definition's hash, or a flow file, which is registered first.
+        """Start a run of a flow: its name, its definition's hash, or a flow file.
 
-        A `Path` among the inputs is a file, whose content goes along.
+        A flow file that has a name is registered first. A `Path` among the inputs is a file, whose
+        content goes along.
 
         However often the request has to be sent, it is one run; an `idempotency_key` of your own extends that
         to other calls. `wait=True` returns when the run is over, a number of seconds at the latest then.
@@ -117,15 +125,25 @@ class AsyncClient(AsyncRecords, AsyncAccess):
         Raises:
             FlowNotFound, InvalidRunInput, PermissionDenied: no run was created.
         """
+        definition = ""
         if is_flow_file(flow):
-            flow = (await self.register_flow(flow, namespace=said.get("namespace") or "default")).flow or ""
+            flow, definition = await self._taken_in(flow, said.get("namespace") or "default")
         given = await self._with_files(inputs or {})
-        run = await self._connection.ask(runs.start(str(flow), given, said, self._connection.key()))
+        request = runs.start(str(flow), given, said, self._connection.key(), definition=definition)
+        run = await self._connection.ask(request)
         if wait is False or run.over:
             return run
         if wait is True:
             return await self.wait_for_run(run.id)
         return await self._look(Wait(run.id, float(wait), float(wait)), give_up=False)
+
+    async def _taken_in(self, file: str | PathLike[str], namespace: str) -> tuple[str, str]:
+        """Let the server have a flow file; return what to start, and what that shall mean."""
+        loaded = await self._loaded(Path(file))
+        if not loaded.words.get("flow"):
+            return (await self.put_blob(canonical(loaded.document)))["digest"], ""
+        flow = await self._connection.ask(flows.register(loaded.document, namespace, loaded.words))
+        return flow.flow or "", flow.definition_hash
 
     async def _with_files(self, given: Mapping[str, Json]) -> dict[str, Json]:
         blobs = {}

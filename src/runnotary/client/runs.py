@@ -30,9 +30,14 @@ def _sweep(answer: Answer) -> Sweep:
     return one_of(Sweep, json_of(answer.body))
 
 
-def start(flow: str, inputs: Mapping[str, Json] | None, said: RunWords, key: str) -> Request[Run]:
-    """Start a run; the key makes it one run however often the request is sent."""
-    words = dict(said)
+def start(
+    flow: str, inputs: Mapping[str, Json] | None, said: RunWords, key: str, *, definition: str = ""
+) -> Request[Run]:
+    """Start a run; the key makes it one run however often the request is sent.
+
+    `definition` is the hash of what the flow's name shall mean in this run, whatever it means by then.
+    """
+    words: dict[str, Json] = {**said, "definition": definition}
     key = str(words.pop("idempotency_key", "") or key)
     body = run_body(flow, inputs, words)
     return send("POST", "/runs", run_of, body, headers=key_header(key), repeatable=True)
@@ -87,11 +92,7 @@ def purge(run_id: str, reason: str) -> Request[Json]:
 
 def sweep(verb: str, filters: RunFilter, *, older_than: str, reason: str, dry_run: bool) -> Request[Sweep]:
     """Archive or purge every run that the filter shows and that ended long enough ago."""
-    listed = {
-        word: [value] if isinstance(value, str) and word != "label" else value
-        for word, value in filters.items()
-    }
-    document = {**listed, "older_than": older_than, "reason": reason, "dry_run": dry_run}
+    document = {**filters, "older_than": older_than, "reason": reason, "dry_run": dry_run}
     return send("POST", f"/runs:{verb}", _sweep, document, repeatable=True)
 
 

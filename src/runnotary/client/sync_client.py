@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from os import PathLike
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -16,7 +17,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 
 from runnotary.client import batches, flows, input_files, runs, streams
-from runnotary.client.loading import FlowSource, Loader, document_of, is_flow_file
+from runnotary.client.loading import FlowSource, Loaded, Loader, document_of, is_flow_file
 from runnotary.client.places import place
 from runnotary.client.request import Request
 from runnotary.client.results import BatchResponse, Flow, LogEntry, LogPage, Run, RunEvent, RunPage, Sweep
@@ -26,6 +27,7 @@ from runnotary.client.sync_records import Records
 from runnotary.client.waiting import Wait
 from runnotary.client.words import RunChanges, RunFilter, RunRequest, RunWords
 from runnotary.core.errors import RunnotaryError, Unreachable
+from runnotary.core.hashing import canonical
 
 Json = Any
 E = TypeVar("E")
@@ -77,12 +79,17 @@ class Client(Records, Access):
         Raises:
             InvalidDefinition: with every problem that it has.
         """
-        loaded = self._connection.beside(document_of, flow, self.load)
-        for code in loaded.code:
-            self.put_blob(code)
+        loaded = self._loaded(flow)
         words = {word: said for word, said in (("flow", name), ("version", version)) if said}
         request = flows.register(loaded.document, namespace, {**loaded.words, **words})
         return self._connection.ask(request)
+
+    def _loaded(self, flow: FlowSource) -> Loaded:
+        """Read a flow, and let the server have its code."""
+        loaded = self._connection.beside(document_of, flow, self.load)
+        for code in loaded.code:
+            self.put_blob(code)
+        return loaded
 
     def list_flows(self, *, namespace: str = "default") -> list[Flow]:
         """Return the flows of a namespace; `*` is every namespace."""
@@ -110,9 +117,10 @@ class Client(Records, Access):
         wait: bool | float = False,
         **said: Unpack[RunWords],
     ) -> Run:
-        """Start a run of a flow: its name, its definition's hash, or a flow file, which is registered first.
+        """Start a run of a flow: its name, its definition's hash, or a flow file.
 
-        A `Path` among the inputs is a file, whose content goes along.
+        A flow file that has a name is registered first. A `Path` among the inputs is a file, whose
+        content goes along.
 
         However often the request has to be sent, it is one run; an `idempotency_key` of your own extends that
         to other calls. `wait=True` returns when the run is over, a number of seconds at the latest then.
@@ -120,15 +128,25 @@ class Client(Records, Access):
         Raises:
             FlowNotFound, InvalidRunInput, PermissionDenied: no run was created.
         """
+        definition = ""
         if is_flow_file(flow):
-            flow = (self.register_flow(flow, namespace=said.get("namespace") or "default")).flow or ""
+            flow, definition = self._taken_in(flow, said.get("namespace") or "default")
         given = self._with_files(inputs or {})
-        run = self._connection.ask(runs.start(str(flow), given, said, self._connection.key()))
+        request = runs.start(str(flow), given, said, self._connection.key(), definition=definition)
+        run = self._connection.ask(request)
         if wait is False or run.over:
             return run
         if wait is True:
             return self.wait_for_run(run.id)
         return self._look(Wait(run.id, float(wait), float(wait)), give_up=False)
+
+    def _taken_in(self, file: str | PathLike[str], namespace: str) -> tuple[str, str]:
+        """Let the server have a flow file; return what to start, and what that shall mean."""
+        loaded = self._loaded(Path(file))
+        if not loaded.words.get("flow"):
+            return (self.put_blob(canonical(loaded.document)))["digest"], ""
+        flow = self._connection.ask(flows.register(loaded.document, namespace, loaded.words))
+        return flow.flow or "", flow.definition_hash
 
     def _with_files(self, given: Mapping[str, Json]) -> dict[str, Json]:
         blobs = {}
