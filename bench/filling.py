@@ -93,7 +93,7 @@ async def fill(home: Path, number: int) -> float:
             for index in range(low, min(low + BATCH, number)):
                 at = first + index * SPACING_US
                 kind = kinds[index * 37 % len(kinds)]
-                batch += kind.appends(uuid7(at, chance.token(10)), at, f"night {index % 1000}")
+                batch += kind.appends(uuid7(at, chance.token(8)), at, f"night {index % 1000}")
             refused = [one for one in await store.append(batch) if isinstance(one, Refusal)]
             assert not refused, refused[0]
     finally:

@@ -17,7 +17,7 @@ from runnotary.core.chain import Recorded, ledger_stream, run_stream
 from runnotary.core.ids import to_text, uuid7
 
 Json = Any
-RUN = uuid7(1_700_000_000_000_000, bytes(10))
+RUN = uuid7(1_700_000_000_000_000, bytes(8))
 STREAM = run_stream(RUN)
 ANA = ev.By("user:ana", "token")
 HIDDEN = "hidden-hidden"

@@ -72,8 +72,10 @@ def test_envelopes_and_hashes_from_the_code() -> None:
 
 def test_ids_and_actors() -> None:
     made, task, attempt = (vectors()[name] for name in ("id", "task_id", "attempt_id"))
-    raw = uuid7(made["at_us"], bytes.fromhex(made["chance"]))
-    bits = int.from_bytes(raw, "big")
+    at, chance = made["at_us"], int(made["chance"], 16)
+    bits = at // 1000 << 80 | 7 << 76 | 4096 * (at % 1000) // 1000 << 64 | 2 << 62 | chance % 2**62
+    raw = bits.to_bytes(16, "big")
+    assert uuid7(at, bytes.fromhex(made["chance"])) == raw
     written = "".join(LETTERS[bits >> 5 * place & 31] for place in range(25, -1, -1))
     assert (raw.hex(), to_text(raw), written) == (made["bytes"], made["text"], made["text"])
     assert task_id(bytes.fromhex(task["run"]), task["key"]) == task["text"]
@@ -83,7 +85,7 @@ def test_ids_and_actors() -> None:
     assert sha(b"runnotary.actor1", salt, principal.encode())[:16].hex() == actor["bytes"]
     assert chain.actor_id(salt, principal).hex() == actor["bytes"]
     streams = vectors()["stream"]
-    assert chain.run_stream(raw).hex() == streams["run"]
+    assert chain.run_stream(bytes.fromhex(task["run"])).hex() == streams["run"]
     assert chain.ledger_stream(streams["ledger"]["namespace"]).hex() == streams["ledger"]["key"]
 
 

@@ -6,29 +6,39 @@ import hashlib
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runnotary.core.ids import attempt_id, created_us, from_text, task_id, to_text, uuid7
 
 raw = st.binary(min_size=16, max_size=16)
-times = st.integers(0, 2**48 - 1)
-chances = st.binary(min_size=10, max_size=10)
+times = st.integers(0, 2**48 * 1000 - 1)
+chances = st.binary(min_size=8, max_size=8)
 
 
 @given(times, chances)
-def test_it_is_a_uuid_of_version_7(milliseconds: int, chance: bytes) -> None:
-    made = uuid.UUID(bytes=uuid7(milliseconds * 1000 + 999, chance))
+def test_it_is_a_uuid_of_version_7(at: int, chance: bytes) -> None:
+    made = uuid.UUID(bytes=uuid7(at, chance))
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
-    assert made.int >> 80 == milliseconds
-    assert created_us(made.bytes) == milliseconds * 1000
+    assert made.int >> 80 == at // 1000
+    assert created_us(made.bytes) == at // 1000 * 1000
+
+
+@given(times, chances)
+def test_all_bits_that_are_not_time_are_chance(at: int, chance: bytes) -> None:
+    chosen = (1 << 62) - 1
+    assert int.from_bytes(uuid7(at, chance), "big") & chosen == int.from_bytes(chance, "big") & chosen
 
 
 @given(times, chances, chances)
-def test_all_other_bits_are_chance(milliseconds: int, one: bytes, other: bytes) -> None:
-    fixed = (0xF << 76) | (0x3 << 62)
-    bits = int.from_bytes(uuid7(milliseconds * 1000, one), "big") & ~fixed & (1 << 80) - 1
-    assert bits == int.from_bytes(one, "big") & ~fixed
+def test_they_sort_by_the_microsecond(at: int, one: bytes, other: bytes) -> None:
+    assume(at + 1 < 2**48 * 1000)
+    assert uuid7(at, one) < uuid7(at + 1, other)
+
+
+def test_every_microsecond_of_a_millisecond_has_its_own_bits() -> None:
+    made = [uuid7(1_700_000_000_000_000 + us, b"\xff" * 8) for us in range(1001)]
+    assert sorted(set(made)) == made
 
 
 @given(raw)
@@ -51,9 +61,9 @@ def test_what_is_no_id_is_refused(text: str) -> None:
         from_text(text)
 
 
-@pytest.mark.parametrize("size", [0, 9, 11])
-def test_chance_has_ten_bytes(size: int) -> None:
-    with pytest.raises(ValueError, match="10 random bytes"):
+@pytest.mark.parametrize("size", [0, 7, 9, 10])
+def test_chance_has_eight_bytes(size: int) -> None:
+    with pytest.raises(ValueError, match="8 random bytes"):
         uuid7(0, bytes(size))
 
 

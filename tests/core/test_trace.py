@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runnotary.core import trace
 from runnotary.core.ids import attempt_id, from_text, to_text, uuid7
 
-RUN = uuid7(1_700_000_000_000_000, bytes(range(10)))
+RUN = bytes.fromhex("018bcfe5680070018203040506070809")
 
 
 def test_a_run_is_a_trace_and_an_attempt_a_span_in_it() -> None:
@@ -24,7 +24,7 @@ def test_the_derivation_is_frozen() -> None:
     assert found == "00-018bcfe5680070018203040506070809-11403632c26da065-01"
 
 
-@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10), st.integers(1, 9))
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=8, max_size=8), st.integers(1, 9))
 def test_spans_of_one_run_differ_and_what_is_written_can_be_read(at: int, chance: bytes, number: int) -> None:
     run = uuid7(at * 1000, chance)
     attempts = [from_text(attempt_id(run, key, number)) for key in ("a", "b", "a[1]")]

@@ -27,7 +27,7 @@ Json = Any
 Levels = dict[tuple[str, ...], float]
 CALLER = f"00-{'a' * 32}-{'b' * 16}-01"
 FAILS: Json = {"flow": "fails", "steps": {"a": {"run": "exit 3"}, "b": {"set": {"x": "1"}}}}
-RUN = uuid7(1_700_000_000_000_000, bytes(10))
+RUN = uuid7(1_700_000_000_000_000, bytes(8))
 LATER = 1_700_000_002_000_000
 STEP_LABELS = {"le", "status", "method", "route", "trigger", "executor", "verdict", "version"}
 

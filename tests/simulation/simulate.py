@@ -64,7 +64,7 @@ class Simulation:
         self.executor.receipts = logged(self.store, ev.TaskEnded)
         self.executor.stopping = logged(self.store, ev.TaskStopping)
         self.executor.intents = logged(self.store, ev.TaskStarted)
-        self.run_id = uuid7(self.clock.now(), bytes(10))
+        self.run_id = uuid7(self.clock.now(), bytes(8))
         self.cancel_at = None
         if cancel_after_s is not None:
             self.cancel_at = self.clock.now() + int(cancel_after_s * 1_000_000)

@@ -66,7 +66,7 @@ def open_store(home: Path, **settings: Any) -> SqliteStore:
 
 
 def run_id(number: int) -> bytes:
-    return uuid7(START + 1000 * number, number.to_bytes(10, "big"))
+    return uuid7(START + 1000 * number, number.to_bytes(8, "big"))
 
 
 class Tale:

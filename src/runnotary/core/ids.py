@@ -1,7 +1,7 @@
 """Identifiers: UUIDv7 bits, written as the 26 letters of Crockford base32 (a valid ULID).
 
 Time and chance are arguments, so the same inputs give the same id in a test and in a replay.
-The first 48 bits are the Unix time in milliseconds: keys sort by creation and inserts stay local.
+Time comes first: keys sort by creation, to the microsecond, and inserts stay local.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ TEXT_LENGTH: Final = 26
 
 
 def uuid7(at_us: int, chance: bytes) -> bytes:
-    """Build the 16 bytes of a UUIDv7 (RFC 9562 §5.7) from a time in µs and 10 random bytes."""
-    if len(chance) != 10:
-        raise ValueError("a UUIDv7 takes 10 random bytes")
-    tail = int.from_bytes(chance, "big")
-    bits = (at_us // 1000) << 80 | tail
-    bits &= ~(0xF << 76) & ~(0x3 << 62)
-    return (bits | 0x7 << 76 | 0x2 << 62).to_bytes(16, "big")
+    """Build the 16 bytes of a UUIDv7 (RFC 9562 §5.7) from a time in µs and 8 random bytes.
+
+    The 12 bits between version and variant are the fraction of the millisecond (§6.2, method 3), the 62 bits
+    behind the variant chance.
+    """
+    if len(chance) != 8:
+        raise ValueError("a UUIDv7 takes 8 random bytes")
+    milliseconds, rest = divmod(at_us, 1000)
+    head = milliseconds << 16 | 0x7 << 12 | (rest << 12) // 1000
+    tail = int.from_bytes(chance, "big") & (1 << 62) - 1
+    return (head << 64 | 0x2 << 62 | tail).to_bytes(16, "big")
 
 
 def to_text(raw: bytes) -> str:
@@ -62,7 +66,9 @@ def _too_large() -> bytes:
 
 
 def created_us(raw: bytes) -> int:
-    """Return the creation time held in an id, in µs (millisecond steps)."""
+    """Return the creation time held in an id, in µs, in steps of a millisecond: ids made elsewhere, or by
+    earlier releases, have chance where ours have its fraction.
+    """
     return int.from_bytes(raw[:6], "big") * 1000
 
 

@@ -275,7 +275,7 @@ class Access(AccessView):
             raise Conflict(f"{said.subject} is the last admin of {EVERYWHERE}", hint=hint)
 
     def _new_id(self) -> str:
-        return to_text(uuid7(self._clock.now(), self._chance.token(10)))
+        return to_text(uuid7(self._clock.now(), self._chance.token(8)))
 
 
 def _change(who: Who, as_role: str, of: Subject, reason: str, was: Json, now: Json) -> AccessChanged:

@@ -328,7 +328,7 @@ class Service:
         return actor_id(self._salt, by.principal)
 
     def _new_id(self) -> bytes:
-        return uuid7(self._clock.now(), self._chance.token(10))
+        return uuid7(self._clock.now(), self._chance.token(8))
 
 
 def _people(row: RunRow) -> People:
