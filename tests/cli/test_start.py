@@ -199,6 +199,11 @@ def test_bad_inputs_are_refused_before_a_run_exists(hello: Desk, words: list[str
     assert len(hello.json("run", "list")["runs"]) == 1
 
 
+def test_a_folder_is_no_file_of_inputs(hello: Desk) -> None:
+    refused = hello.run("start", "hello.yaml", "-I", ".")
+    assert (refused.code, refused.err) == (2, "error: -I .: Is a directory\n")
+
+
 def test_a_missing_input_file_is_named(desk: Desk) -> None:
     desk.write("f.yaml", "inputs: {orders: {type: file}}\nsteps: {a: {run: 'true'}}\n")
     assert "orders" in desk.run("start", "f.yaml").err

@@ -125,6 +125,26 @@ def test_what_is_not_there_is_exit_3_and_makes_no_home(desk: Desk, words: tuple[
     assert not desk.home.exists()
 
 
+def test_a_filter_without_a_value_is_not_every_run(desk: Desk) -> None:
+    desk.write("flow.yaml", "steps: {a: {run: 'true'}}\n")
+    run = desk.ok("start", "flow.yaml", "-q", "--label", "a,,b").out.strip()
+    for words in ("tag=", "label=", "status=,", "q="):
+        refused = desk.run("run", "purge", "--filter", words)
+        assert (refused.code, refused.out) == (2, ""), words
+        assert "every run" in refused.err
+    assert desk.ok("run", "show", "--filter", "label=a,,b", "-o", "name").out.strip() == run
+    assert isinstance(desk.json("run", "update", "--filter", "label=a,", "--tag", "x"), list)
+    assert desk.json("run", "update", run, "--tag", "y")["tags"] == ["x", "y"]
+
+
+def test_a_flow_without_a_name_is_not_pushed_and_makes_no_home(desk: Desk) -> None:
+    desk.write("flow.yaml", "steps: {a: {run: 'true'}}\n")
+    refused = desk.run("flow", "push", "flow.yaml")
+    assert refused.code == 2
+    assert "error: flow.yaml has no name to register" in refused.err
+    assert not desk.home.exists()
+
+
 def test_options_may_stand_before_the_command(desk: Desk) -> None:
     desk.write("f.yaml", "flow: f\nsteps: {a: {run: 'true'}}\n")
     desk.ok("--home", "elsewhere", "start", "f.yaml")

@@ -27,7 +27,6 @@ from runnotary.formats import snapshot, yaml_flow
 from runnotary.ports import Blobs
 
 Json = Any
-FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
 class ExecRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,7 +77,9 @@ class Inputs(msgspec.Struct, frozen=True):
 
 def is_file(target: str, cwd: Path) -> bool:
     """Tell whether an argument names a flow file rather than a flow (ruling 63)."""
-    return "/" in target or target.endswith(FILE_ENDINGS) or (cwd / target).is_file()
+    if is_digest(target):
+        return False
+    return "/" in target or target.endswith(yaml_flow.SUFFIXES) or (cwd / target).is_file()
 
 
 async def taken_in(request: StartRequest, blobs: Blobs, reader: Reader) -> Submission:
@@ -111,7 +112,7 @@ def find(request: StartRequest, reader: Reader | None) -> Source:
         made = definition.define(command_document(request.command))
         flow = definition.compile(made.document)
         return Source(made.hash, flow, Words(), cwd, {"command": "exec"}, made.canonical)
-    if is_file(request.target, cwd) and not is_digest(request.target):
+    if is_file(request.target, cwd):
         return _of_file(cwd / request.target, request.target)
     if reader is None:
         raise FlowNotFound(f"no flow {request.target}: nothing is recorded here yet")

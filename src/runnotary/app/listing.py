@@ -1,4 +1,4 @@
-"""Which runs: listings and sweeps in the words of the HTTP interface, of a home as of a server.
+"""Which runs and flows: listings and sweeps in the words of the HTTP interface, of a home as of a server.
 
 A home is asked through the same reading of words and the same questions as a server's routes, so the two
 agree about every filter, order, cursor and refusal.
@@ -16,12 +16,13 @@ from runnotary.api import wire
 from runnotary.api.parameters import parameters
 from runnotary.api.runs import filters_of
 from runnotary.app.records import reading
-from runnotary.app.system import operating_user
+from runnotary.app.system import SystemClock, operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput
 from runnotary.core.notation import DURATION_FORM, milliseconds
-from runnotary.core.permissions import Who, local_owner
-from runnotary.engine.questions import Places, Questions
+from runnotary.core.permissions import EVERYWHERE, Who, local_owner
+from runnotary.engine.access_view import AccessView
+from runnotary.engine.questions import Places, Questions, flow_document
 from runnotary.engine.reader import Reader
 from runnotary.ports import RunQuery
 
@@ -74,6 +75,16 @@ def _page(settings: Settings, reader: Reader, words: Words) -> Json:
     )
     questions = Questions(reader, cast(Places, None))
     return questions.runs(owner(), query, page=asked.cursor, total=asked.total)
+
+
+def flows(settings: Settings, namespace: str) -> list[Json]:
+    """Return the flows of a namespace by name, as `GET /api/v1/flows` does; `*` is every namespace."""
+    with reading(settings) as reader:
+        spaces = [namespace]
+        if namespace == EVERYWHERE and not settings.url:
+            view = AccessView(reader.store, SystemClock())
+            spaces = [one["namespace"] for one in view.namespaces(owner())]
+        return [flow_document(row) for name in spaces for row in reader.store.flows(name)]
 
 
 def owner() -> Who:

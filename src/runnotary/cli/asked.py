@@ -74,6 +74,8 @@ def json_object(option: str, place: str | None) -> dict[str, Json]:
         found = msgspec.json.decode(data)
     except FileNotFoundError:
         raise FileMissing(f"{option} {place}: there is no such file") from None
+    except OSError as wrong:
+        raise InvalidInput(f"{option} {place}: {wrong.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise InvalidInput(f"{option} {place}: not JSON: {wrong}") from None
     if not isinstance(found, dict):

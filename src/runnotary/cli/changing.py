@@ -11,8 +11,8 @@ from runnotary.app.session import Session, session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.following import unless_interrupted
-from runnotary.cli.many import Refused, each, meant, tell_refused
-from runnotary.cli.output import Page, emit
+from runnotary.cli.many import Refused, each, emit_each, meant, tell_refused
+from runnotary.cli.output import Page
 from runnotary.config import Settings
 from runnotary.core.errors import Changed, InvalidInput
 
@@ -30,8 +30,7 @@ def update(args: Namespace) -> int:
     results = unless_interrupted(_updated(args, settings, chosen))
     status = tell_refused(results)
     documents = [one for one in results if not isinstance(one, Refused)]
-    alone = len(chosen) == 1
-    emit(args.format, documents[0] if alone else documents, lambda: _write(documents), each=documents)
+    emit_each(args, documents, lambda: _write(documents))
     return status
 
 

@@ -11,7 +11,7 @@ from runnotary.app.records import reading
 from runnotary.app.session import Session, session
 from runnotary.cli.asked import duration_ms, settings_of
 from runnotary.cli.following import GRACE_MS, LEFT, Enter, follow, unless_interrupted
-from runnotary.cli.many import Refused, each, meant, tell_refused
+from runnotary.cli.many import Refused, each, emit_each, meant, tell_refused
 from runnotary.cli.output import Page, emit
 from runnotary.cli.start import concluded
 from runnotary.cli.summary import conclude, exit_status, outcome
@@ -77,8 +77,7 @@ def cancel(args: Namespace) -> int:
     documents = [one for one in results if not isinstance(one, Refused)]
     if any(document["status"] != "cancelled" for document in documents):
         worst = max(worst, ENDED_OTHERWISE)
-    alone = len(chosen) == 1 and bool(args.runs)
-    emit(args.format, documents[0] if alone else documents, lambda: _write(documents), each=documents)
+    emit_each(args, documents, lambda: _write(documents))
     return worst
 
 

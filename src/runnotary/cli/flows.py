@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from runnotary.app.intake import StartRequest, is_file
+from runnotary.app import listing
+from runnotary.app.intake import StartRequest, is_file, nameless
 from runnotary.app.records import reading
 from runnotary.app.session import session
 from runnotary.cli import words
@@ -23,7 +24,7 @@ from runnotary.core import definition
 from runnotary.core.errors import InvalidInput, RunnotaryError
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import is_digest
-from runnotary.core.times import to_text as time_text
+from runnotary.core.permissions import EVERYWHERE
 from runnotary.formats import yaml_flow
 
 Json = Any
@@ -181,40 +182,23 @@ def _dot(flow: Flow) -> list[str]:
 
 
 def flows(args: Namespace) -> int:
-    """List the flows of a namespace by name."""
-    with reading(settings_of(args)) as reader:
-        rows = reader.store.flows(args.namespace or "default")
-    listed = [
-        {
-            "flow": row.name,
-            "flow_id": row.id,
-            "definition_hash": row.definition,
-            "version": row.version or None,
-            "title": row.title or None,
-            "description": row.description or None,
-            "versions": row.versions,
-            "changed_at": time_text(row.changed_at),
-        }
-        for row in rows
-    ]
+    """List the flows of a namespace by name, or those of all namespaces."""
+    namespace = args.namespace or "default"
+    listed = listing.flows(settings_of(args), namespace)
+    shown = namespace == EVERYWHERE
     table: list[list[Part]] = [
         [
-            row.name,
-            words.visible(row.version),
-            moment(row.changed_at),
-            (words.short_digest(row.definition), words.DIM),
-            words.visible(row.title),
+            *([flow["namespace"]] if shown else []),
+            flow["flow"],
+            words.visible(flow["version"] or ""),
+            moment(words.microseconds(flow["changed_at"]) or 0),
+            (words.short_digest(flow["definition_hash"]), words.DIM),
+            words.visible(flow["title"] or ""),
         ]
-        for row in rows
+        for flow in listed
     ]
-    headers = ("FLOW", "VERSION", "CHANGED", "DEFINITION", "TITLE")
-    emit(
-        args.format,
-        {"flows": listed},
-        lambda: Page().table(table, headers),
-        each=listed,
-        key="flow",
-    )
+    headers = (*(["NAMESPACE"] if shown else []), "FLOW", "VERSION", "CHANGED", "DEFINITION", "TITLE")
+    emit(args.format, {"flows": listed}, lambda: Page().table(table, headers), each=listed, key="flow")
     return 0
 
 
@@ -243,7 +227,8 @@ def history(args: Namespace) -> int:
 def push(args: Namespace) -> int:
     """Register a flow file under its name."""
     settings = settings_of(args)
-    yaml_flow.load(Path(args.file))  # what is refused makes no home
+    if not yaml_flow.load(Path(args.file)).definition.words.flow:  # what is refused makes no home
+        raise nameless(args.file)
     request = StartRequest(
         cwd=str(Path.cwd()), target=str(Path(args.file).absolute()), namespace=args.namespace or "default"
     )

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from runnotary.app.listing import FILTERS, pages
 from runnotary.app.records import reading
+from runnotary.cli.output import emit
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput, RunnotaryError
 from runnotary.core.findings import did_you_mean
@@ -20,6 +21,8 @@ T = TypeVar("T")
 CONCURRENCY: Final = 10
 LISTS: Final = frozenset({"flow", "status", "kind", "tag", "created_by", "owner", "asset", "namespace"})
 """Words of a filter that take several values."""
+SWITCHES: Final = frozenset({"include_archived"})
+FLAGS: Final = {"true": True, "false": False}
 
 
 class Refused(NamedTuple):
@@ -33,7 +36,7 @@ def filter_words(args: Namespace) -> dict[str, Json]:
     """Read `--filter WORD=VALUE`, and the namespace, as words of a listing.
 
     Raises:
-        InvalidInput: a word that there is not.
+        InvalidInput: a word that there is not, or that comes without a value: it would leave every run.
     """
     words: dict[str, Json] = {}
     for text in args.filters:
@@ -44,15 +47,17 @@ def filter_words(args: Namespace) -> dict[str, Json]:
         if name not in FILTERS:
             known = ", ".join(sorted(FILTERS))
             raise InvalidInput(f"--filter {text}: no word {name}{did_you_mean(name, FILTERS)}", hint=known)
-        words.setdefault(name, []).extend(part for part in value.split(",") if part)
+        if not value.strip(","):
+            raise InvalidInput(f"--filter {text}: no value", hint="without one it would mean every run")
+        if name in LISTS:
+            words[name] = [*words.get(name, []), *(part for part in value.split(",") if part)]
+        elif name in words:
+            raise InvalidInput(f"--filter {name}: given twice")
+        else:
+            words[name] = FLAGS.get(value, value) if name in SWITCHES else value
     if args.namespace:
         words["namespace"] = [args.namespace]
-    return {name: _alone(value) if name not in LISTS else value for name, value in words.items()}
-
-
-def _alone(values: list[str]) -> Json:
-    text = ",".join(values)
-    return text == "true" if text in ("true", "false") else text
+    return words
 
 
 def meant(args: Namespace, settings: Settings, **usual: Json) -> list[Json]:
@@ -92,6 +97,12 @@ async def each(
                 return Refused(run, error)
 
     return list(await asyncio.gather(*(one(run) for run in runs)))
+
+
+def emit_each(args: Namespace, documents: Sequence[Json], text: Callable[[], None]) -> None:
+    """Write the document of a run that was named alone as it is, those of others as a list."""
+    alone = len(args.runs) == 1 and len(documents) == 1
+    emit(args.format, documents[0] if alone else documents, text, each=documents)
 
 
 def tell_refused(results: Sequence[Any]) -> int:

@@ -9,7 +9,7 @@ from runnotary.app.session import session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.following import unless_interrupted
-from runnotary.cli.many import Refused, each, filter_words, meant, tell_refused
+from runnotary.cli.many import Refused, each, emit_each, filter_words, meant, tell_refused
 from runnotary.cli.output import Page, emit
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput
@@ -77,8 +77,7 @@ def _named(args: Namespace, verb: str, **usual: Json) -> int:
     results = unless_interrupted(_done(args, settings, verb, ids))
     status = tell_refused(results)
     documents = [one for one in results if not isinstance(one, Refused)]
-    alone = len(ids) == 1
-    emit(args.format, documents[0] if alone else documents, lambda: _write(verb, documents), each=documents)
+    emit_each(args, documents, lambda: _write(verb, documents))
     return status
 
 

@@ -9,8 +9,8 @@ from runnotary.app.records import Reader, reading, shown_status
 from runnotary.app.system import SystemClock
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
-from runnotary.cli.many import meant
-from runnotary.cli.output import Page, Part, emit
+from runnotary.cli.many import emit_each, meant
+from runnotary.cli.output import Page, Part
 from runnotary.cli.steps import states_of, task_rows
 from runnotary.cli.summary import duration, outcome, value_row, write_failures, write_next, write_outputs
 from runnotary.core.states import OPEN
@@ -27,8 +27,7 @@ def show(args: Namespace) -> int:
     for document in chosen:
         document["status"] = shown_status(document["status"], settings)
     with reading(settings) as reader:
-        alone = bool(args.runs) and len(chosen) == 1
-        emit(args.format, chosen[0] if alone else chosen, lambda: _write_all(reader, chosen), each=chosen)
+        emit_each(args, chosen, lambda: _write_all(reader, chosen))
     return 0
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from runnotary.app.records import reading
 from runnotary.app.waiting import Deadline, ended
 from runnotary.cli.asked import duration_ms, settings_of
-from runnotary.cli.output import Page, emit
+from runnotary.cli.many import emit_each
+from runnotary.cli.output import Page
 from runnotary.cli.summary import exit_status, outcome
 from runnotary.core.errors import WaitTimeout
 
@@ -36,8 +37,7 @@ def wait(args: Namespace) -> int:
             statuses.add(late.exit_code)
     statuses |= {exit_status(document) for document in documents}
     if not args.quiet and documents:
-        alone = len(ids) == 1
-        emit(args.format, documents[0] if alone else documents, lambda: _write(documents), each=documents)
+        emit_each(args, documents, lambda: _write(documents))
     return next((status for status in GRAVEST if status in statuses), 0)
 
 
