@@ -217,6 +217,7 @@ DOORS = {
     "invalid_parameter": "A value in the query is not of its type.",
     "invalid_cursor": "The cursor was not given out for this listing.",
     "body_too_large": "More bytes than this server takes.",
+    "head_too_large": "Path, query and headers are longer than this server takes.",
     "unsupported_media_type": "The body says that it is no JSON.",
     "wrong_origin": "The request is for another server, or from a page of another site.",
     "foreign_request": "The form that was sent does not come from a page of this server.",

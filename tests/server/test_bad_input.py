@@ -210,6 +210,15 @@ def test_headers_cannot_be_injected(up: Up) -> None:
     assert b" 200 " not in up.raw(both.encode())
 
 
+def test_a_head_over_the_limit(up: Up) -> None:
+    long = b"x" * 100_000
+    for line, header in ((b"/health", long), (b"/runs?q=" + long, b""), (b"/runs/" + long, b"")):
+        request = b"GET %s%s HTTP/1.1\r\nhost: localhost\r\nx: %s\r\n\r\n" % (API.encode(), line, header)
+        assert int(up.raw(request).split()[1]) in (400, 431)  # 400 if it came in more than one piece
+    reply = up.get("/health", headers={"x": "x" * 40_000})
+    assert (reply.status, reply.code, reply.headers["connection"]) == (431, "head_too_large", "close")
+
+
 def test_media_types(up: Up) -> None:
     for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
         reply = up.ask("POST", "/runs", content=b'{"flow":"quick"}', headers={"content-type": media})

@@ -1,4 +1,4 @@
-"""How a feed ends: by itself, with its client, with the server, when rights change, or when nobody reads."""
+"""How a feed ends: by itself, with its client, with the server, or when rights change."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ PATIENCE_S = 30.0
 
 
 class Wire:
-    """The other end of a connection: what was sent to it; `stuck` takes nothing any more."""
+    """The other end of a connection: what was sent to it."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Json]] = []
         self.gone = asyncio.Event()
-        self.stuck = False
 
     async def receive(self) -> dict[str, Json]:
         await self.gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        if self.stuck and message.get("more_body"):
-            await asyncio.Event().wait()
         self.sent.append(dict(message))
 
     @property
@@ -110,23 +107,6 @@ def test_others_may_end_it(how: str) -> None:
         else:
             rights = False
         await over(task)
-        assert frames.closed
-
-    asyncio.run(scene())
-
-
-def test_who_takes_nothing_is_hung_up_on() -> None:
-    """The answer stays without its end, which makes the server close the connection."""
-
-    async def scene() -> None:
-        wire, frames = Wire(), Frames()
-        task = await served(wire, frames, asyncio.Event(), stall_s=0.05)
-        while not wire.body:
-            await asyncio.sleep(0.005)
-        wire.stuck = True
-        frames.queue.put_nowait([frame(1)])
-        await over(task)
-        assert not wire.ended
         assert frames.closed
 
     asyncio.run(scene())

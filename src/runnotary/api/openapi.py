@@ -22,6 +22,7 @@ ALWAYS: Final = {
     401: "Nobody knows who asks",
     403: "The caller may not do this, or the request comes from where it must not",
     422: "The request is not as this route takes it",
+    431: "Path, query and headers are too long",
 }
 PROBLEMS: Final = ALWAYS | {
     404: "There is no such thing, or not for this caller",

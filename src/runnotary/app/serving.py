@@ -37,6 +37,7 @@ from runnotary.core.errors import Conflict, InvalidInput, RunnotaryError
 from runnotary.core.events import By
 from runnotary.engine.operations import Operations
 from runnotary.server.application import Application
+from runnotary.server.connections import Connection
 from runnotary.server.guards import admit_all, check_local, is_loopback, origins_of
 from runnotary.server.identity import Identity
 from runnotary.server.metrics import Metrics
@@ -94,7 +95,13 @@ def served(home: Embedded, *, local: By | None, metrics: Metrics | None = None) 
     admit = partial(check_local, allowed_origins=origins_of(settings.cors_origins)) if local else admit_all
     site = Site(operations, identity.of, admit, Sessions(SystemChance().token), clock.now)
     application = Application(
-        operations, identity, settings, admit=admit, metrics=metrics, mounted=routes(site)
+        operations,
+        identity,
+        settings,
+        admit=admit,
+        incoming=home.blobs.incoming,
+        metrics=metrics,
+        mounted=routes(site),
     )
     return Served(SignedIn(application.app, site), application.closing, operations.release)
 
@@ -125,7 +132,7 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
         server = _Server(
             uvicorn.Config(
                 serving.app,
-                http="h11",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -4,8 +4,8 @@
 
 Rules of this file:
 
-1. Every refusal is a problem document with a code; whatever nobody foresaw is a 500 that tells nothing of the
-   inside, and stands in the server's log.
+1. A handler raises. Every refusal becomes a problem document with a code (refusals.py); whatever nobody
+   foresaw is a 500 that tells nothing of the inside, and stands in the server's log.
 2. Nothing of a request reaches a handler before its type was checked.
 3. A handler that is no coroutine reads the store, so it runs in a thread.
 """
@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, nullcontext
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -34,10 +34,9 @@ from starlette.routing import Route as Served
 from runnotary.api.call import Answer, Call, Content, Document, Written
 from runnotary.api.openapi import description
 from runnotary.api.parameters import parameters
-from runnotary.api.problems import MEDIA_TYPE, Problem, problem, problem_of
 from runnotary.api.routes import ROUTES, Route
 from runnotary.config import Settings
-from runnotary.core.errors import Damaged, RunnotaryError, Unauthenticated
+from runnotary.core.errors import RunnotaryError
 from runnotary.core.events import By
 from runnotary.core.permissions import Caller, Who
 from runnotary.engine.operations import Operations
@@ -45,6 +44,7 @@ from runnotary.server import bodies, contents
 from runnotary.server.feeds import FeedResponse
 from runnotary.server.guards import SecureHeaders, origins_of
 from runnotary.server.metrics import Counted, Metrics
+from runnotary.server.refusals import Refusals, no_route
 
 Json = Any
 CORS_HEADERS: Final = (
@@ -60,7 +60,6 @@ TOLD_HEADERS: Final = ("etag", "location", "preference-applied", "runnotary-posi
 
 NOBODY: Final = Who(By("nobody"), Caller(frozenset()))
 
-log = logging.getLogger("runnotary.server")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -88,7 +87,8 @@ register_url_convertor("hash", _Hash())
 class Application:
     """The server's side of one home.
 
-    `admit` refuses requests that are not for this server; setting `closing` ends what would go on for ever.
+    `admit` refuses requests that are not for this server; `incoming` is the folder where long bodies wait.
+    Setting `closing` ends what would go on for ever.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Application:
         settings: Settings,
         *,
         admit: Callable[[Headers], None],
+        incoming: Path,
         metrics: Metrics | None = None,
         mounted: Sequence[BaseRoute] = (),
     ) -> None:
@@ -106,6 +107,7 @@ class Application:
         self._identity: Final = identity
         self._limit: Final = settings.body_limit
         self._blob_limit: Final = settings.blob_limit
+        self._incoming: Final = incoming
         self._origins: Final = origins_of(settings.cors_origins)
         self._admit: Final = admit
         self._metrics: Final = metrics
@@ -113,13 +115,8 @@ class Application:
         self.app: Final = Starlette(
             routes=[*(Served(one.path, self._endpoint(one), methods=[one.verb]) for one in ROUTES), *mounted],
             middleware=list(self._middleware()),
-            exception_handlers={
-                RunnotaryError: _refused,
-                HTTPException: _no_route,
-                Exception: _defect,
-            },
+            exception_handlers={HTTPException: no_route},
         )
-
         self.app.router.redirect_slashes = False  # an address with another end is another address
 
     def _middleware(self) -> Sequence[Middleware]:
@@ -136,7 +133,7 @@ class Application:
                     expose_headers=TOLD_HEADERS,
                 )
             )
-        return found
+        return [*found, Middleware(Refusals)]
 
     # --- one request -------------------------------------------------------------------------------
 
@@ -144,15 +141,12 @@ class Application:
         in_loop = inspect.iscoroutinefunction(route.handler)
 
         async def endpoint(request: Request) -> Response:
-            try:
-                who = await self._who(request, route)
-                async with AsyncExitStack() as held:
-                    call = await self._call(request, route, who, held)
-                    answer = route.handler(call) if in_loop else await asyncio.to_thread(route.handler, call)
-                    answer = await answer if inspect.isawaitable(answer) else answer
-                return await self._response(request, who, answer)
-            except RunnotaryError as error:
-                return refusal(error)
+            who = await self._who(request, route)
+            async with AsyncExitStack() as held:
+                call = await self._call(request, route, who, held)
+                answer = route.handler(call) if in_loop else await asyncio.to_thread(route.handler, call)
+                answer = await answer if inspect.isawaitable(answer) else answer
+            return await self._response(request, who, answer)
 
         return endpoint
 
@@ -172,7 +166,7 @@ class Application:
         body: Any = None
         if route.body is bytes:
             self.operations.allow_upload(who, query.namespace)
-            body = await held.enter_async_context(bodies.upload(request, self._blob_limit))
+            body = await held.enter_async_context(bodies.upload(request, self._blob_limit, self._incoming))
         elif route.body is not None:
             body = await bodies.document(request, route.body, self._limit)
         return Call(
@@ -214,43 +208,3 @@ class Application:
             return Response(b"", 200, dict(answer.headers), FeedResponse.media_type)
         counted = self._metrics.followers.track_inprogress if self._metrics else nullcontext
         return FeedResponse(answer.frames, answer.headers, closing=self.closing, still=still, counted=counted)
-
-
-# --- refusals --------------------------------------------------------------------------------------
-
-
-def refusal(error: RunnotaryError) -> Response:
-    """Return the response to what was refused on purpose."""
-    headers = {}
-    if isinstance(error, Unauthenticated):
-        headers["www-authenticate"] = error.challenge
-    if isinstance(error, Damaged):
-        log.error("the record is damaged: %s", error.message)
-    if error.http_status == 413:
-        headers["connection"] = "close"  # the rest of the body is not read
-    return _told(problem(error), headers)
-
-
-def _told(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    return Response(_encode(problem), problem.status, headers, MEDIA_TYPE)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RunnotaryError)
-    return refusal(error)
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        told = problem_of(405, "method_not_allowed", f"{request.method} is not for this path")
-    elif error.status_code == 404:
-        told = problem_of(404, "no_such_route", f"there is nothing at {request.url.path[:200]}")
-    else:
-        told = problem_of(error.status_code, "bad_request", error.detail)
-    return _told(told, dict(error.headers or {}))
-
-
-async def _defect(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _told(problem_of(500, "defect", "this server failed; its log says how"))

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from runnotary.core.errors import InvalidInput
 
-IN_MEMORY: Final = 1024 * 1024
+IN_MEMORY: Final = 64 * 1024
 """A body of bytes longer than this waits in a file."""
 
 JSON_TYPES: Final = ("application/json",)
@@ -96,12 +96,14 @@ async def pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"a body has at most {limit:,} bytes here", hint="the server's setting: body_limit")
+    return BodyTooLarge(
+        f"a body has at most {limit:,} bytes here", hint="the server's settings: body_limit, blob_limit"
+    )
 
 
 @asynccontextmanager
-async def upload(request: Request, limit: int) -> AsyncIterator[bytes | Path]:
-    """Yield a body of bytes: in memory, or in a file that is gone afterwards.
+async def upload(request: Request, limit: int, folder: Path) -> AsyncIterator[bytes | Path]:
+    """Yield a body of bytes: in memory, or in a file in `folder` that is gone afterwards.
 
     Raises:
         BodyTooLarge, ClientGone: nothing is kept of it.
@@ -115,7 +117,7 @@ async def upload(request: Request, limit: int) -> AsyncIterator[bytes | Path]:
     else:
         yield bytes(first)
         return
-    with tempfile.NamedTemporaryFile(prefix="runnotary-") as file:
+    with tempfile.NamedTemporaryFile(prefix="upload-", dir=folder) as file:
         file.write(first)
         async for piece in arriving:
             file.write(piece)

@@ -3,7 +3,7 @@
 Rules of this file:
 
 1. Nothing is buffered for a client but what the connection itself holds; the follower pulls. A client that
-   takes nothing for `STALL_S` seconds is hung up on: it goes on by its Last-Event-ID when it comes back.
+   takes nothing is hung up on (connections.py): it goes on by its Last-Event-ID when it comes back.
 2. At every heartbeat it is asked again who the client is: what was revoked ends here too.
 3. When the server shuts down every feed ends, and the clients come back to the next server.
 """
@@ -21,7 +21,6 @@ from starlette.types import Receive, Scope, Send
 from runnotary.engine.following import Frame
 
 HEARTBEAT_S: Final = 15.0
-STALL_S: Final = 30.0
 TOGETHER: Final = 32 * 1024
 """Bytes of events that are sent at a time."""
 
@@ -50,14 +49,12 @@ class FeedResponse(Response):
         still: Callable[[], Awaitable[bool]],
         counted: Callable[[], AbstractContextManager[object]] = nullcontext,
         heartbeat_s: float = HEARTBEAT_S,
-        stall_s: float = STALL_S,
     ) -> None:
         self._frames: Final = frames
         self._closing: Final = closing
         self._still: Final = still
         self._counted: Final = counted
         self._heartbeat_s: Final = heartbeat_s
-        self._stall_s: Final = stall_s
         self._quiet = True
         self.status_code = 200
         self.background = None
@@ -75,8 +72,6 @@ class FeedResponse(Response):
             for task in ends:
                 task.cancel()
             results = await asyncio.gather(*ends, return_exceptions=True)
-        if isinstance(results[0], TimeoutError):
-            return  # it takes nothing: an answer without its end makes the server hang up
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -108,8 +103,7 @@ class FeedResponse(Response):
 
     async def _put(self, data: bytes) -> None:
         self._quiet = False
-        async with asyncio.timeout(self._stall_s):
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _gone(receive: Receive) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runnotary.core.errors import PermissionDenied
+from runnotary.core.errors import InvalidInput, PermissionDenied
 
 LOCAL: Final = "localhost"
 CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
@@ -26,6 +26,17 @@ ALWAYS: Final = (
     ("content-security-policy", CONTENT_POLICY),
     ("cache-control", "no-store"),
 )
+
+
+HEAD_MAX: Final = 32 * 1024
+"""Bytes of path, query and headers; uvicorn refuses what is longer than 64 KiB only if it comes in parts."""
+
+
+class HeadTooLarge(InvalidInput):
+    """A request whose path, query and headers are longer than any that this server could use."""
+
+    code = "head_too_large"
+    http_status = 431
 
 
 class WrongOrigin(PermissionDenied):
@@ -78,6 +89,18 @@ def check_local(headers: Headers, allowed_origins: tuple[str, ...]) -> None:
         raise WrongOrigin(
             f"a page of {origin[:80]} may not speak to this server", hint="the setting: cors_origins"
         )
+
+
+def check_head(scope: Scope) -> None:
+    """Let a request pass whose head is not too large.
+
+    Raises:
+        HeadTooLarge: it is.
+    """
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > HEAD_MAX:
+        raise HeadTooLarge(f"path, query and headers have at most {HEAD_MAX:,} bytes here")
 
 
 class SecureHeaders:

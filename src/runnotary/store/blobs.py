@@ -58,11 +58,15 @@ class LocalBlobs:
         self._checked: dict[str, _Stamp] = {}
         self.meter: Meter | None = None
 
+    @property
+    def incoming(self) -> Path:
+        """Where bytes wait that are not kept yet; what a crash leaves there is cleared away by `prepare`."""
+        return self._folder / "new"
+
     def prepare(self) -> None:
         """Make the folders, and clear away what a crash left on its way."""
-        new = self._folder / "new"
-        new.mkdir(parents=True, exist_ok=True)
-        for stray in new.iterdir():
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        for stray in self.incoming.iterdir():
             stray.unlink()
 
     def path(self, text: str) -> Path:
@@ -138,7 +142,7 @@ class LocalBlobs:
 
     def _new(self) -> Path:
         self._writable()
-        return self._folder / "new" / f"{os.getpid()}-{next(self._number)}"
+        return self.incoming / f"{os.getpid()}-{next(self._number)}"
 
     def _writable(self) -> SmallBlobs:
         if self._arriving is None:
