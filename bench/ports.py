@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, RunQuery, Unnamed
 
 
 class NullStore:
@@ -61,7 +61,7 @@ class NullStore:
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         raise AssertionError("nobody watches the null log")
 
-    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
+    def unnamed(self, digests: Collection[str], without: Collection[bytes]) -> Unnamed:
         raise AssertionError("nothing is purged here")
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:

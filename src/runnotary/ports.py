@@ -6,7 +6,7 @@ simulator replaces every one of them. They speak core's words only: no path, soc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -97,6 +97,16 @@ class Meter(Protocol):
         """So many bytes that were not here are kept as a blob."""
 
 
+class Unnamed(Protocol):
+    """Blobs that nothing in the record names, as of the last time that somebody asked."""
+
+    def among(self, digests: Iterable[str]) -> set[str]:
+        """Return which of these are such ones by now.
+
+        The first call reads the whole log, later ones what was committed since: not in a loop.
+        """
+
+
 class Store(Protocol):
     """The log and its read tables."""
 
@@ -138,11 +148,8 @@ class Store(Protocol):
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         """Call `called` after each commit from now on, in the loop that is running now."""
 
-    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
-        """Return which of these blobs nothing in the record names, the streams `without` left aside.
-
-        Reads the whole log: not in a loop.
-        """
+    def unnamed(self, digests: Collection[str], without: Collection[bytes]) -> Unnamed:
+        """Return those of these blobs that nothing in the record names, the streams `without` left aside."""
 
     def tasks(self, run_id: bytes) -> list[TaskRow]: ...
 
@@ -166,7 +173,7 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     until there are assets. `visible` is what the caller may see; None is all of it.
 
     The order is that of `order_by`, then of the ids, both in the same direction. `created_at` is the order
-    of the ids themselves, which hold that time to the millisecond. Without a time comes before any time.
+    of the ids themselves, which hold that time to the microsecond. Without a time comes before any time.
     `after` is that value and the id of the last run already seen: the next page costs the same as the first,
     which `offset` cannot promise, and rows that are inserted meanwhile move nothing.
     """

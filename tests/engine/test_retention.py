@@ -29,8 +29,10 @@ from runnotary.core.errors import (
 )
 from runnotary.core.hashing import digest, digest_bytes
 from runnotary.core.states import TERMINAL
+from runnotary.core.trees import Entry, manifest
+from runnotary.engine import retention
 from runnotary.engine.service import Submission
-from runnotary.ports import RunQuery
+from runnotary.ports import RunQuery, Unnamed
 from runnotary.store.verify import Report, verify
 
 Json = Any
@@ -389,6 +391,75 @@ def test_a_sweep_takes_what_all_its_runs_named(within: Within) -> None:
         assert not place.blobs.has(digest(definition.define(MAKES).canonical))
 
     assert within(work).findings == ()
+
+
+TREE: Json = {
+    "steps": {
+        "make": {
+            "run": "mkdir out; echo shared > out/file.txt",
+            "dirs": ["out"],
+        }
+    }
+}
+PLAIN: Json = {"steps": {"make": {"run": "echo shared > file.txt", "files": ["file.txt"]}}}
+
+
+@pytest.mark.parametrize("together", [1, 64])
+@pytest.mark.parametrize("documents", [(TREE, PLAIN), (PLAIN, TREE)], ids=["tree first", "file first"])
+def test_a_sweep_leaves_what_is_in_a_tree_that_somebody_wants(
+    within: Within, monkeypatch: pytest.MonkeyPatch, together: int, documents: tuple[Json, Json]
+) -> None:
+    """The file is an output of one run, and in the tree of the other."""
+    monkeypatch.setattr(retention, "TOGETHER", together)
+
+    async def work(place: House) -> None:
+        shared = digest(b"shared\n")
+        tree = digest(manifest([Entry("file.txt", shared, 7, False)]))
+        for document in documents:
+            await place.ended(document)
+        assert place.blobs.has(shared) and place.blobs.has(tree)
+        place.blobs.want(tree)
+        assert len(await place.service.sweep(RunQuery(), BY, action="purge")) == 2
+        assert place.blobs.has(tree) and place.blobs.has(shared)
+
+    assert within(work).findings == ()
+
+
+def test_a_sweep_reads_the_log_once_and_each_blob_goes_with_its_last_run(
+    within: Within, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two of its commits a run of it changes, and a new one makes the same as one that goes."""
+    monkeypatch.setattr(retention, "TOGETHER", 1)
+    a, b, c = (digest(name * 40000) for name in (b"a", b"b", b"c"))
+
+    async def work(place: House) -> None:
+        names = ("a", "b", "a", "c", "c")
+        runs = [await place.ended(MAKES, inputs={"name": name}) for name in names]
+        searches = 0
+        steps: list[list[bool]] = []
+        unnamed, discard = place.store.unnamed, place.blobs.discard
+
+        def counted(*asked: Any) -> Unnamed:
+            nonlocal searches
+            searches += 1
+            return unnamed(*asked)
+
+        async def discarded(named: Any, unused: Any) -> list[str]:
+            gone = await discard(named, unused)
+            if not steps:
+                await place.service.update(runs[4], BY, {"label": "changed"})
+                await place.ended(MAKES, inputs={"name": "b"})
+            steps.append([place.blobs.has(blob) for blob in (a, b, c)])
+            return gone
+
+        monkeypatch.setattr(place.store, "unnamed", counted)
+        monkeypatch.setattr(place.blobs, "discard", discarded)
+        assert await place.service.sweep(RunQuery(), BY, action="purge") == runs[:4]
+        assert searches == 1
+        assert steps == [[True, True, True]] * 2 + [[False, True, True]] * 2
+
+    report = within(work)
+    assert report.findings == () and report.checked["purged"] == 4
 
 
 def test_the_folder_of_a_failed_attempt_goes_with_the_run(within: Within, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -133,6 +133,18 @@ class MemoryBlobs:
         return [name for name, _ in named if name in unused and self.data.pop(name, None) is not None]
 
 
+class MemoryUnnamed:
+    """Looks through everything whenever it is asked."""
+
+    def __init__(self, store: MemoryStore, without: Collection[bytes]) -> None:
+        self._store, self._without = store, without
+
+    def among(self, digests: Iterable[str]) -> set[str]:
+        kept = [stream for name, stream in self._store.streams.items() if name not in self._without]
+        text = b"".join(ev.encode(record.event) for stream in kept for record in stream).decode()
+        return {digest for digest in digests if digest not in text}
+
+
 class MemoryStore:
     """The log and its rows in dicts; a crash may come before or after a commit, never inside."""
 
@@ -234,10 +246,8 @@ class MemoryStore:
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         self.watchers.append(called)
 
-    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
-        kept = [stream for name, stream in self.streams.items() if name not in without]
-        text = b"".join(ev.encode(record.event) for stream in kept for record in stream).decode()
-        return {digest for digest in digests if digest not in text}
+    def unnamed(self, digests: Collection[str], without: Collection[bytes]) -> MemoryUnnamed:
+        return MemoryUnnamed(self, without)
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:
         return [row for (run, _), row in self.task_rows.items() if run == run_id]

@@ -8,15 +8,18 @@ Rules of this file:
    tombstone is written only if the run's stream still ends where it was looked at.
 3. Blobs go last, and only those that no event left names. A crash before leaves some that nobody names, which
    is no damage; what somebody is about to name stays (`Blobs.discard`).
+4. To know what names a blob the whole log must be read. That is done once for thousands of runs (`Leaving`);
+   they still go a few at a time, each blob right after the last run that named it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import groupby
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -42,11 +45,11 @@ from runnotary.engine.delivery import Delivery
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
-from runnotary.ports import Erasure, RunQuery
+from runnotary.ports import Erasure, RunQuery, Store
 
 log = logging.getLogger("runnotary.engine")
 
-Json = Any
+T = TypeVar("T")
 Sweep = Literal["archive", "purge"]
 Permit = Callable[[bytes, ev.By, Action], tuple[RunRow, ev.By]]
 May = Callable[[RunRow, ev.By, Action], ev.By | None]
@@ -55,21 +58,55 @@ PAGE: Final = 500
 TOGETHER: Final = 64
 """Runs that one commit archives or purges at most."""
 
-FORMS: Final = ("value", "tree", "bytes")
+GATHERED: Final = 8192
+"""Runs for which the log is read once at most: what is known of each takes a few kilobytes meanwhile."""
+
+RANKS: Final = {"value": 1, "tree": 2, "bytes": 3}
+"""Whatever names others comes before them; a definition has the rank 0."""
 
 _ACTIONS: Final[dict[Sweep, Action]] = {"archive": Action.ARCHIVE, "purge": Action.PURGE}
 
 
 class Burial(NamedTuple):
-    """A run about to be purged: its row, tombstone and erasure, the position in the log where it ended, and
-    the blobs that it names, those first that name others.
+    """A run about to be purged: its row and erasure, the position in the log where it ended, and the blobs
+    that it names with their ranks.
     """
 
     row: RunRow
-    tombstone: ev.StreamErased
     erasure: Erasure
     ended: int
-    blobs: tuple[str, ...]
+    blobs: dict[str, int]
+
+
+class Leaving:
+    """The blobs of runs that are about to be purged: which of them go with which run."""
+
+    def __init__(self, burials: Sequence[Burial], store: Store) -> None:
+        """Read the log."""
+        self._holders: Final = Counter(blob for burial in burials for blob in burial.blobs)
+        streams = [run_stream(burial.row.id) for burial in burials]
+        self._unnamed: Final = store.unnamed(self._holders.keys(), streams)
+        self._unnamed.among(())
+
+    def after(self, buried: Sequence[Burial]) -> tuple[dict[str, int], set[str]]:
+        """Return the blobs of runs that were just purged, by rank, each with the position where the last of
+        these runs ended; and which of them nothing names any more. Reads what was committed since.
+        """
+        ended: dict[str, int] = {}
+        ranks: dict[str, int] = {}
+        for burial in buried:
+            self._holders.subtract(burial.blobs.keys())
+            for blob, rank in burial.blobs.items():
+                ended[blob] = max(burial.ended, ended.get(blob, 0))
+                ranks[blob] = min(rank, ranks.get(blob, rank))
+        named = {blob: ended[blob] for blob in sorted(ended, key=ranks.__getitem__)}
+        return named, self._unnamed.among(blob for blob in named if not self._holders[blob])
+
+    def stayed(self, buried: Sequence[Burial], blobs: Set[str]) -> None:
+        """Keep whatever a purged run named, if one of these was among it that somebody may name again."""
+        for burial in buried:
+            if not blobs.isdisjoint(burial.blobs):
+                self._holders.update(burial.blobs.keys())
 
 
 class Retention:
@@ -122,10 +159,10 @@ class Retention:
             NotEnded: it goes on. Held: it is protected. Changed: something was added to it meanwhile.
         """
         row, by = self._permit(run_id, by, Action.PURGE)
-        burial = await asyncio.to_thread(self._burial, row, by, reason)
-        unused = await self._unused([burial])
-        await self._bury([burial], by)
-        await self._discard([burial], unused)
+        burial = await asyncio.to_thread(self._burial, row)
+        leaving = await asyncio.to_thread(Leaving, [burial], self._parts.store)
+        await self._bury([(burial, by)], by, reason)
+        await self._discard([burial], leaving)
 
     async def sweep(
         self, query: RunQuery, by: ev.By, *, action: Sweep, older_than: int, reason: str, dry_run: bool
@@ -137,9 +174,12 @@ class Retention:
         if dry_run:
             return [row.id for row in rows]
         gone: list[bytes] = []
-        for start in range(0, len(rows), TOGETHER):
-            some = rows[start : start + TOGETHER]
-            gone += await (self._archive_some if action == "archive" else self._purge_some)(some, by, reason)
+        if action == "archive":
+            for some in _pieces(rows, TOGETHER):
+                gone += await self._archive_some(some, by, reason)
+        else:
+            for many in _pieces(rows, GATHERED):
+                gone += await self._purge_many(many, by, reason)
         return gone
 
     def _chosen(self, query: RunQuery, by: ev.By, action: Sweep, older_than: int) -> Iterator[RunRow]:
@@ -174,40 +214,42 @@ class Retention:
         done = await asyncio.gather(*map(one, rows))
         return [row.id for row, well in zip(rows, done, strict=True) if well]
 
-    async def _purge_some(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
-        chosen = [(row, acting) for row in rows if (acting := self._may(row, by, Action.PURGE)) is not None]
-        burials = await asyncio.to_thread(lambda: list(self._burials(chosen, reason)))
-        unused = await self._unused(burials)
-        buried: list[Burial] = []
-        for _, group in groupby(sorted(burials, key=_namespace), _namespace):
-            buried += await self._buried(list(group), by)
-        gone = {burial.row.id for burial in buried}
-        for burial in burials:
-            if burial.row.id not in gone:
-                unused.difference_update(burial.blobs)
-        await self._discard(buried, unused)
-        return [row.id for row in rows if row.id in gone]
+    async def _purge_many(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
+        burials = await asyncio.to_thread(lambda: list(self._burials(rows)))
+        leaving = await asyncio.to_thread(Leaving, burials, self._parts.store)
+        gone: list[bytes] = []
+        for some in _pieces(burials, TOGETHER):
+            buried: list[Burial] = []
+            for _, group in groupby(sorted(some, key=_namespace), _namespace):
+                buried += await self._buried(list(group), by, reason)
+            if buried:
+                await self._discard(buried, leaving)
+            gone += sorted(burial.row.id for burial in buried)
+        return gone
 
-    def _burials(self, chosen: Iterable[tuple[RunRow, ev.By]], reason: str) -> Iterator[Burial]:
-        for row, acting in chosen:
+    def _burials(self, rows: Iterable[RunRow]) -> Iterator[Burial]:
+        for row in rows:
             try:
-                yield self._burial(row, acting, reason)
+                yield self._burial(row)
             except RunnotaryError as refusal:  # the others go
                 log.warning("run %s was not purged: %s", to_text(row.id), refusal.message)
 
-    async def _buried(self, burials: list[Burial], by: ev.By) -> list[Burial]:
+    async def _buried(self, burials: list[Burial], by: ev.By, reason: str) -> list[Burial]:
         """Bury all of them at once or, if one changed meanwhile, each on its own."""
+        may = [(one, acting) for one in burials if (acting := self._may(one.row, by, Action.PURGE))]
+        if not may:
+            return []
         try:
-            await self._bury(burials, by)
+            await self._bury(may, by, reason)
         except Changed:
-            if len(burials) == 1:
+            if len(may) == 1:
                 return []
-            return [each for one in burials for each in await self._buried([one], by)]
-        return burials
+            return [each for one, _ in may for each in await self._buried([one], by, reason)]
+        return [one for one, _ in may]
 
     # --- one purge -------------------------------------------------------------------------------
 
-    def _burial(self, row: RunRow, by: ev.By, reason: str) -> Burial:
+    def _burial(self, row: RunRow) -> Burial:
         name, stream = to_text(row.id), run_stream(row.id)
         if row.ended_at is None:
             raise NotEnded(f"run {name} goes on: {row.status}", hint="cancel it, or wait for its end")
@@ -217,23 +259,22 @@ class Retention:
         if seq != row.seq:
             raise Changed(f"run {name} changed while it was about to be purged; look again")
         key: tuple[str, str] | None = None
-        blobs: set[Named] = set()
-        definitions: list[str] = []
+        found: set[Named] = set()
+        blobs: dict[str, int] = {}
         last = seq
         for record in self._parts.store.read(stream):
             event = record.event
-            self._gather(blobs_in(event), blobs)
+            self._gather(blobs_in(event), found)
             if isinstance(event, ev.RunCreated):
                 key = (event.by.principal, event.key) if event.key else None
-                definitions.append(event.definition)
-                blobs.update(self._code(event.definition))
+                blobs[event.definition] = 0
+                found.update(self._code(event.definition))
             elif isinstance(event, ev.RunFinished):
                 last = record.seq
-        tombstone = ev.StreamErased(stream_name(stream), by, reason, seq, head.hex())
-        named = sorted(blobs, key=lambda one: FORMS.index(one.form))  # what names others stands before them
-        digests = tuple(dict.fromkeys([*definitions, *(one.digest for one in named)]))
+        for one in found:
+            blobs[one.digest] = min(RANKS[one.form], blobs.get(one.digest, RANKS[one.form]))
         ended = self._parts.store.placed(stream, last)
-        return Burial(row, tombstone, Erasure(row.id, seq, head, key), ended, digests)
+        return Burial(row, Erasure(row.id, seq, head, key), ended, blobs)
 
     def _gather(self, named: Iterable[Named], found: set[Named]) -> None:
         """Add blobs, and what those name in turn."""
@@ -262,25 +303,27 @@ class Retention:
         except (BlobNotFound, Damaged, BadManifest, msgspec.DecodeError):
             return ()
 
-    async def _unused(self, burials: Sequence[Burial]) -> set[str]:
-        named = {digest for burial in burials for digest in burial.blobs}
-        streams = [run_stream(burial.row.id) for burial in burials]
-        return await asyncio.to_thread(self._parts.store.unused, named, streams)
-
-    async def _bury(self, burials: Sequence[Burial], by: ev.By) -> None:
-        tasks = {burial.row.id: self._parts.store.tasks(burial.row.id) for burial in burials}
-        erased = [(burial.tombstone, burial.erasure) for burial in burials]
-        await self._ledger.bury(_namespace(burials[0]), self._actor_of(by), erased)
+    async def _bury(self, chosen: Sequence[tuple[Burial, ev.By]], by: ev.By, reason: str) -> None:
+        """Take runs of one namespace away, and leave their tombstones."""
+        tasks = {burial.row.id: self._parts.store.tasks(burial.row.id) for burial, _ in chosen}
+        erased = [(_tombstone(burial.erasure, acting, reason), burial.erasure) for burial, acting in chosen]
+        await self._ledger.bury(_namespace(chosen[0][0]), self._actor_of(by), erased)
         for run_id, rows in tasks.items():
             self._engine.clear(run_id, rows)
 
-    async def _discard(self, burials: Sequence[Burial], unused: set[str]) -> None:
-        named: dict[str, int] = {}
-        for burial in burials:
-            for blob in burial.blobs:
-                named[blob] = max(burial.ended, named.get(blob, 0))
-        self.discarded.update(unused & named.keys())
-        await self._parts.blobs.discard(list(named.items()), unused)
+    async def _discard(self, buried: Sequence[Burial], leaving: Leaving) -> None:
+        named, unused = await asyncio.to_thread(leaving.after, buried)
+        self.discarded.update(unused)
+        gone = await self._parts.blobs.discard(list(named.items()), unused)
+        leaving.stayed(buried, unused.difference(gone))
+
+
+def _tombstone(erasure: Erasure, by: ev.By, reason: str) -> ev.StreamErased:
+    return ev.StreamErased(stream_name(run_stream(erasure.run)), by, reason, erasure.seq, erasure.head.hex())
+
+
+def _pieces(many: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (many[start : start + size] for start in range(0, len(many), size))
 
 
 def _namespace(burial: Burial) -> str:

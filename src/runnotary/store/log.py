@@ -36,7 +36,7 @@ from runnotary.store.room import Room
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
 from runnotary.store.statements import SQL
-from runnotary.store.unused import unused
+from runnotary.store.unused import Unnamed
 from runnotary.store.writer import Watcher, Writer
 
 _PIECE: Final = 512
@@ -193,9 +193,9 @@ class SqliteStore:
             raise Conflict("this home is open for reading only")
         self._writer.watch(called)
 
-    def unused(self, digests: Collection[str], without: Collection[bytes]) -> set[str]:
-        """Return which of these blobs nothing in the record names, the streams `without` left aside."""
-        return unused(self._reader(), self.blobs, digests, without)
+    def unnamed(self, digests: Collection[str], without: Collection[bytes]) -> Unnamed:
+        """Return those of these blobs that nothing in the record names, the streams `without` left aside."""
+        return Unnamed(self._reader, self.blobs, digests, without)
 
     # --- the read tables ---------------------------------------------------------------------------
 

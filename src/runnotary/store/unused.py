@@ -5,88 +5,106 @@ Rules of this file:
 1. When in doubt a blob is in use: text in an event that looks like a digest counts as one.
 2. What is not in the events themselves is looked at as `verify` does: the code of a definition, the files of
    a tree, the files in a large value.
-3. The log is read in pieces, like any stream (`log.py`). What is appended behind the place that was reached
-   is for `Blobs.discard` to see.
+3. The log is read once, in pieces, like any stream (`log.py`), and then only what was appended since. What
+   somebody is about to append is for `Blobs.discard` to see.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import msgspec
 
 from runnotary.core import chain
 from runnotary.core.errors import BlobNotFound, Damaged
-from runnotary.core.events import CODES, DefinitionChanged, RunCreated
 from runnotary.core.evidence import Named, blobs_in, blobs_in_value
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.statements import SQL
 
-_PIECE: Final = 4096
+_PIECE: Final = 1024
 _DIGEST: Final = re.compile(rb"sha256:[0-9a-f]{64}")
+_DEFINITION: Final = re.compile(rb'"definition":"(sha256:[0-9a-f]{64})"')
 _NESTED: Final = (b'_large"', b'"tree":true', b'"$dir"')
-_DEFINING: Final = frozenset(CODES[kind] for kind in (RunCreated, DefinitionChanged))
+
+Event = tuple[int, bytes, bytes | None]
+"""Seq, envelope, body."""
 
 
-def unused(
-    connection: sqlite3.Connection,
-    blobs: LocalBlobs,
-    digests: Collection[str],
-    without: Collection[bytes],
-) -> set[str]:
-    """Return which of these blobs no event names but those of the streams `without`."""
-    search = _Search(blobs, digests)
-    place: tuple[bytes, int] = (b"", 0)
-    skipped = set(without)
-    while search.left:
-        piece = connection.execute(SQL["events_after"], (*place, _PIECE)).fetchall()
-        for stream, _, envelope, body in piece:
-            if stream not in skipped and body is not None:
-                search.look(envelope, body)
-        if len(piece) < _PIECE:
-            break
-        place = piece[-1][:2]
-    return {digest.decode() for digest in search.left}
+class Unnamed:
+    """Of some blobs, those that no event names but those of the streams `without`."""
 
-
-class _Search:
-    """What is left of some digests while the events that name them go by."""
-
-    def __init__(self, blobs: LocalBlobs, digests: Iterable[str]) -> None:
-        self.left: Final = {digest.encode() for digest in digests}
+    def __init__(
+        self,
+        reader: Callable[[], sqlite3.Connection],
+        blobs: LocalBlobs,
+        digests: Collection[str],
+        without: Collection[bytes],
+    ) -> None:
+        self._reader: Final = reader
         self._blobs: Final = blobs
-        self._seen: set[Named] = set()
+        self._left: Final = {digest.encode() for digest in digests}
+        self._without: Final = frozenset(without)
+        self._followed: Final[set[Named]] = set()
+        self._pos: int | None = None
 
-    def look(self, envelope: bytes, body: bytes) -> None:
-        """Strike out what an event names, directly or not."""
-        self.left.difference_update(_DIGEST.findall(body))
-        head = chain.unpack(envelope)
-        if (head.code, head.version) in _DEFINING or any(mark in body for mark in _NESTED):
-            event = chain.opened(0, envelope, body).event
-            if isinstance(event, RunCreated | DefinitionChanged):
-                self._text(Named(event.definition, "bytes"))
-            self._follow(blobs_in(event))
+    def among(self, digests: Iterable[str]) -> set[str]:
+        """Return which of these are such ones by now; reads the whole log at first, later what came since."""
+        if self._pos is None:
+            # First where the log ends, then what is in it: what comes meanwhile is read twice, not never.
+            self._pos = self._reader().execute(SQL["last_pos"]).fetchone()[0]
+            self._read_all()
+        else:
+            self._read_on(self._pos)
+        return {digest for digest in digests if digest.encode() in self._left}
 
-    def _follow(self, found: Iterable[Named]) -> None:
+    def _read_all(self) -> None:
+        place: tuple[bytes, int] = (b"", 0)
+        while self._left:
+            piece = self._reader().execute(SQL["events_after"], (*place, _PIECE)).fetchall()
+            self._look(row for stream, *row in piece if stream not in self._without)
+            if len(piece) < _PIECE:
+                return
+            place = piece[-1][:2]
+
+    def _read_on(self, pos: int) -> None:
+        while changes := self._reader().execute(SQL["feed"], (pos, _PIECE)).fetchall():
+            for _, stream, from_seq, seq in changes:
+                wanted = (stream, from_seq - 1, seq - from_seq + 1)
+                # Also of a stream `without`: one that grows stays.
+                self._look(self._reader().execute(SQL["read_stream"], wanted))
+            self._pos = pos = changes[-1][0]
+
+    def _look(self, events: Iterable[Event]) -> None:
+        """Strike out what some events name, directly or not."""
+        there = [(seq, envelope, body) for seq, envelope, body in events if body is not None]
+        text = b"\n".join(body for *_, body in there)
+        self._left.difference_update(_DIGEST.findall(text))
+        for digest in set(_DEFINITION.findall(text)):
+            self._follow([Named(digest.decode(), "bytes")], within=True)
+        if _may_nest(text):
+            for event in there:
+                if _may_nest(event[2]):
+                    self._follow(blobs_in(chain.opened(*event).event))
+
+    def _follow(self, found: Iterable[Named], *, within: bool = False) -> None:
+        """Strike out what blobs hold that are trees or values or, with `within`, anything."""
         left = list(found)
         while left:
             named = left.pop()
-            if named.form != "bytes" and named not in self._seen:
-                data = self._text(named)
-                if data and named.form == "value":
-                    left += blobs_in_value(msgspec.json.decode(data))
+            if named in self._followed or (named.form == "bytes" and not within):
+                continue
+            try:
+                data = self._blobs.get(named.digest)
+            except (BlobNotFound, Damaged):
+                continue  # it names nothing that anybody could find
+            self._followed.add(named)
+            self._left.difference_update(_DIGEST.findall(data))
+            if named.form == "value":
+                left += blobs_in_value(msgspec.json.decode(data))
 
-    def _text(self, named: Named) -> bytes:
-        """Strike out the digests in a blob; return its bytes, or none if that was done before."""
-        if named in self._seen:
-            return b""
-        self._seen.add(named)
-        try:
-            data = self._blobs.get(named.digest)
-        except (BlobNotFound, Damaged):
-            return b""  # it names nothing that anybody could find
-        self.left.difference_update(_DIGEST.findall(data))
-        return data
+
+def _may_nest(text: bytes) -> bool:
+    return any(mark in text for mark in _NESTED)
