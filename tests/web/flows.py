@@ -34,6 +34,27 @@ PLAIN: Json = {
     "outputs": {"rows": "${{ steps.make.files['rows.txt'] }}", "count": "${{ steps.make.values.rows }}"},
 }
 
+ODD_NAME = "<img src=x onerror=alert(3)>.html"
+FOLDERS: Json = {
+    "flow": "folders",
+    "steps": {
+        "make": {
+            "run": """
+mkdir -p site/pages empty
+echo first > site/index.html
+echo again > site/pages/index.html
+echo odd > 'site/a?b#c%2e%2e.txt'
+echo "$name" > "site/$name"
+head -c 300000 /dev/zero > site/zeros.bin
+""",
+            "env": {"name": ODD_NAME},
+            "dirs": ["site", "empty"],
+        },
+        "look": {"run": "ls $site", "with": {"site": "${{ steps.make.files['site'] }}"}},
+    },
+    "outputs": {"site": "${{ steps.make.files['site'] }}", "empty": "${{ steps.make.files['empty'] }}"},
+}
+
 FAILING: Json = {
     "flow": "failing",
     "steps": {

@@ -6,12 +6,25 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect
 
 from tests.web.conftest import House, Json
-from tests.web.flows import ALL, BREAKOUT, FAILING, GOING, HOSTILE_FLOW, MARKUP, PLAIN, PRINTABLE, SAID
+from tests.web.flows import (
+    ALL,
+    BREAKOUT,
+    FAILING,
+    FOLDERS,
+    GOING,
+    HOSTILE_FLOW,
+    MARKUP,
+    ODD_NAME,
+    PLAIN,
+    PRINTABLE,
+    SAID,
+)
 
 WIDTHS = (390, 1440)
 SCHEMES = ("light", "dark")
@@ -98,6 +111,7 @@ def runs(house: House) -> dict[str, Json]:
     return {
         "plain": house.run(PLAIN, label="the first", tags=("nightly",)),
         "failed": house.run(FAILING),
+        "folders": house.run(FOLDERS),
         "hostile": house.run(HOSTILE_FLOW, inputs={"given": ALL}, label=SAID, tags=PRINTABLE),
     }
 
@@ -116,7 +130,8 @@ def going(house: House, gate: Path) -> Iterator[str]:
 
 
 def paths(runs: dict[str, Json], going: str) -> list[str]:
-    failed, plain, hostile = (runs[name]["id"] for name in ("failed", "plain", "hostile"))
+    failed, plain, hostile, folders = (runs[name]["id"] for name in ("failed", "plain", "hostile", "folders"))
+    tree = runs["folders"]["outputs"]["site"]["$dir"]
     return [
         "/",
         "/?status=waiting",
@@ -125,6 +140,10 @@ def paths(runs: dict[str, Json], going: str) -> list[str]:
         f"/runs/{failed}/log",
         f"/runs/{plain}",
         f"/runs/{plain}/files/{runs['plain']['outputs']['rows']['$file']}",
+        f"/runs/{folders}",
+        f"/runs/{folders}/files/{tree}",
+        f"/runs/{folders}/files/{tree}/pages/index.html",
+        f"/runs/{folders}/files/{tree}/{quote(ODD_NAME)}",
         f"/runs/{hostile}",
         f"/runs/{hostile}/steps/fail",
         f"/runs/{going}",
@@ -292,6 +311,54 @@ def test_everything_works_without_script(chromium: Browser, empty_house: House) 
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("main")).to_contain_text("No run fits")
     context.close()
+
+
+IN_SIGHT = """
+() => {
+  const pre = document.querySelector(".tail pre"), text = pre.querySelector("code").lastChild;
+  const range = document.createRange();
+  range.setStart(text, text.length - 2);
+  range.setEnd(text, text.length - 1);
+  const end = range.getBoundingClientRect(), frame = pre.getBoundingClientRect();
+  return [pre.scrollHeight > pre.clientHeight, end.top > frame.top && end.bottom <= frame.bottom];
+}
+"""
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_the_last_line_that_was_printed_is_in_sight(
+    chromium: Browser, house: House, runs: dict[str, Json], script: bool
+) -> None:
+    context = chromium.new_context(java_script_enabled=script)
+    page = context.new_page()
+    page.goto(f"{house.url}/runs/{runs['failed']['id']}/steps/break")
+    assert page.evaluate(IN_SIGHT) == [True, True]
+    context.close()
+
+
+def test_a_time_of_another_day_is_in_utc_wherever_the_browser_is(
+    chromium: Browser, house: House, runs: dict[str, Json]
+) -> None:
+    context = chromium.new_context(timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    page.goto(f"{house.url}/runs/{runs['plain']['id']}")
+    time = page.locator("time[data-ago]").first
+    time.evaluate("(one) => { one.dateTime = '2020-01-31T23:30:00.000000Z'; }")
+    expect(time).to_have_text("2020-01-31 23:30")
+    context.close()
+
+
+def test_a_run_takes_one_line_of_the_list(house: House, watched: Watched) -> None:
+    """However long the name of whoever started it: a page of runs is to be seen at a glance."""
+    run = house.run(PLAIN)["id"]
+    watched.page.set_viewport_size({"width": 1440, "height": 900})
+    watched.go(house.url)
+    lines = watched.page.evaluate(
+        """(id) => { const row = document.getElementById(`run-${id}`), style = getComputedStyle(row);
+                     return row.getBoundingClientRect().height / parseFloat(style.lineHeight); }""",
+        run,
+    )
+    assert lines < 2
 
 
 def test_a_keyboard_gets_everywhere_and_sees_where_it_is(

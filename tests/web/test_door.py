@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from runnotary.core.definition import Words
+from runnotary.engine.requests import RunRequest
 from runnotary.web.asked import Asked
 from runnotary.web.sessions import LIFETIME_US, MOST, Sessions, set_cookie
 from tests.web.conftest import House, Json
@@ -180,6 +182,32 @@ def test_a_monitor_sees_its_run_and_no_buttons(guarded: House, plain: Json, brow
     assert browser.post(f"/runs/{plain['id']}/rerun", data={"form_token": key}).status_code == 403
     assert browser.post(f"/runs/{other['id']}/cancel", data={"form_token": key}).status_code == 404
     assert browser.post("/demo", data={"form_token": key}).status_code == 403
+
+
+def test_run_again_is_offered_to_those_who_may_start_where_the_run_is(
+    guarded: House, plain: Json, browser: httpx2.Client
+) -> None:
+    access, operations = guarded.operations.access, guarded.operations
+    guarded.call(access.create_namespace(guarded.who, "team"))
+    guarded.call(access.grant(guarded.who, "team", "user:tim", "operator"))
+    guarded.call(access.grant(guarded.who, "default", "user:tim", "viewer"))
+    flow = guarded.call(operations.register(guarded.who, PLAIN, "team", Words()))
+    request = RunRequest(flow=flow["flow"], namespace="team")
+    started, _ = guarded.call(operations.start(guarded.who, request))
+    run = guarded.ended(started["id"])["id"]
+    _, secret = token_of(guarded, "user:tim")
+    signed_in(browser, secret)
+    shown = check_page(browser.get(f"/runs/{run}").text)
+    assert "Run again" in shown.text and "team" in shown.words.partition("Steps")[0]
+    assert "Run again" not in browser.get(f"/runs/{plain['id']}").text
+    assert (
+        "/?namespace=team&flow=plain" in check_page(browser.get("/flows/plain?namespace=team").text).links()
+    )
+    listed = check_page(browser.get("/?namespace=team&flow=plain").text)
+    assert run in listed.text and plain["id"] not in listed.text
+    assert {"name": "namespace", "type": "hidden", "value": "team"} in [
+        one.attributes for one in listed.all("input")
+    ]
 
 
 def test_a_link_on_another_site_looks_again_before_it_leads_to_the_door(browser: httpx2.Client) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from runnotary.web import run_page
 from tests.web.conftest import House, Json
-from tests.web.flows import FAILING, GOING, PLAIN
+from tests.web.flows import FAILING, FOLDERS, GOING, ODD_NAME, PLAIN
 from tests.web.markup import Markup, check, check_page
 
 
@@ -29,6 +30,11 @@ def plain(house: House) -> Json:
 @pytest.fixture(scope="module")
 def failed(house: House) -> Json:
     return house.run(FAILING)
+
+
+@pytest.fixture(scope="module")
+def folders(house: House) -> Json:
+    return house.run(FOLDERS)
 
 
 @pytest.fixture
@@ -64,6 +70,20 @@ def test_filters(house: House, plain: Json, failed: Json, query: str, shows: str
     for hidden in ids if hides == "both" else [hides]:
         assert ids[hidden] not in shown
     assert shows or "No run fits" in shown
+
+
+def test_what_has_not_begun_has_taken_no_time(empty_house: House) -> None:
+    hold = {"flow": "hold", "steps": {"sleep": {"run": "sleep 60"}}}
+    started = [empty_house.start(hold) for _ in range(6)]  # there are four slots
+    rows = dict.fromkeys(started, "")
+    while "pending" not in rows[started[-1]] or "running" not in rows[started[0]]:
+        source = page(empty_house, "/").source
+        rows = {run: source.partition(f'id="run-{run}"')[2].partition("</tr>")[0] for run in started}
+    assert "data-since" in rows[started[0]]
+    assert "data-since" not in rows[started[-1]]
+    for run in started:
+        empty_house.post(f"/runs/{run}/cancel", {"force": "1"})
+        empty_house.ended(run)
 
 
 def test_pages_of_runs_follow_each_other_without_gaps(empty_house: House) -> None:
@@ -141,6 +161,33 @@ def test_what_is_not_there_is_a_page_that_says_so(house: House, plain: Json) -> 
     assert "definition" in page(house, f"/definitions/sha256:{'0' * 64}", 404).text
 
 
+@pytest.mark.parametrize(
+    "path", ["/rnus", "/runs/", "/flows/a/b/c", "/demo", "/apis", "/static/a/b", "/%00%1b"]
+)
+def test_a_mistyped_address_is_a_page_with_a_way_back(house: House, path: str) -> None:
+    answer = house.client.get(path, headers={"accept": "text/html,application/xhtml+xml;q=0.9"})
+    assert answer.status_code == 404
+    shown = check_page(answer.text)
+    assert "No such page" in shown.words
+    assert {"/", "/flows"} <= shown.links()
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json"])
+def test_the_api_and_programs_are_told_of_a_wrong_address_in_their_own_way(house: House, accept: str) -> None:
+    headers = {"accept": accept}
+    paths = ["/api", "/api/", "/api/v1/rnus", "/api/v2/runs"] + (["/rnus"] if accept != "text/html" else [])
+    for path in paths:
+        answer = house.client.get(path, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+        assert answer.json()["code"] == "no_such_route"
+    assert house.client.get("/api/v1/runs:batch-start", headers=headers).status_code == 405
+
+
+def test_the_address_of_a_run_can_be_shortened(house: House, plain: Json) -> None:
+    assert house.client.get("/runs").headers["location"] == "/"
+
+
 def test_a_step_shows_each_of_its_attempts(house: House, failed: Json) -> None:
     path = f"/runs/{failed['id']}/steps/break"
     shown = page(house, path)
@@ -168,6 +215,66 @@ def test_a_file_is_shown_as_text(house: House, plain: Json) -> None:
     blob = plain["outputs"]["rows"]["$file"]
     shown = page(house, f"/runs/{plain['id']}/files/{blob}")
     assert "1\n2\n3\n4" in shown.text and blob in shown.text and "rows.txt" in shown.words
+
+
+def test_a_folder_lists_its_files_each_with_its_own_page(house: House, folders: Json) -> None:
+    run, tree = folders["id"], folders["outputs"]["site"]["$dir"]
+    whole = page(house, f"/runs/{run}")
+    assert f"/runs/{run}/files/{tree}" in whole.links()
+    shown = page(house, f"/runs/{run}/files/{tree}")
+    names = [
+        ODD_NAME,
+        "a?b#c%2e%2e.txt",
+        "index.html",
+        "pages/index.html",
+        "zeros.bin",
+    ]
+    places = [shown.text.index(f"{name}\n") if name == ODD_NAME else shown.text.index(name) for name in names]
+    assert places == sorted(places)
+    assert "5 files 300 kB" in shown.words and "6 B" in shown.words
+    links = [one.attributes["href"] for one in shown.all("a") if f"/files/{tree}/" in one.attributes["href"]]
+    assert len(links) == 5
+    found = [page(house, link) for link in links]
+    assert [name in one.text for name, one in zip(names, found, strict=True)] == [True] * 5
+    assert "odd" in found[1].text and "first" in found[2].text and "again" in found[3].text
+    assert "is no text" in found[4].text
+    for one, text in zip(found[1:4], ("odd\n", "first\n", "again\n"), strict=True):
+        (address,) = {a.attributes["href"] for a in one.all("a") if a.attributes["href"].startswith("/api/")}
+        answer = house.client.get(address)
+        assert answer.text == text and answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_an_empty_folder_says_so(house: House, folders: Json) -> None:
+    tree = folders["outputs"]["empty"]["$dir"]
+    assert "Nothing is in it" in page(house, f"/runs/{folders['id']}/files/{tree}").text
+
+
+def test_a_folder_that_was_given_is_listed_from_the_run_and_the_step(house: House, folders: Json) -> None:
+    tree = folders["outputs"]["site"]["$dir"]
+    assert f"/runs/{folders['id']}/files/{tree}" in page(house, f"/runs/{folders['id']}/steps/look").links()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../index.html", "pages/../index.html", "/index.html", "pages//index.html", "pages", "pages/",
+        "./index.html", "/etc/passwd", "../../../../../etc/passwd", "index.html\0", "nothing", "INDEX.HTML",
+        "index.html/", "..\\index.html", "a", "x" * 5000,
+    ],
+)  # fmt: skip
+def test_only_what_a_folder_names_is_in_it(house: House, folders: Json, path: str) -> None:
+    tree = folders["outputs"]["site"]["$dir"]
+    for door in ("", "/api/v1"):
+        address = f"{door}/runs/{folders['id']}/files/{tree}/{quote(path, safe='')}"
+        assert house.client.get(address).status_code == 404, address
+
+
+def test_a_folder_of_another_run_is_none_of_this_one(house: House, folders: Json, plain: Json) -> None:
+    tree = folders["outputs"]["site"]["$dir"]
+    file = plain["outputs"]["rows"]["$file"]
+    assert "Back to the runs" in page(house, f"/runs/{plain['id']}/files/{tree}", 404).text
+    page(house, f"/runs/{plain['id']}/files/{tree}/index.html", 404)
+    page(house, f"/runs/{plain['id']}/files/{file}/index.html", 404)
 
 
 def test_the_whole_log_has_every_event(house: House, plain: Json) -> None:

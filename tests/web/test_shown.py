@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runnotary.core.definition import compile, define
 from runnotary.core.times import to_text
 from runnotary.web import shown
-from runnotary.web.addresses import address, of_file, of_flow, of_run, of_step, of_stream
+from runnotary.web.addresses import address, of_bytes, of_file, of_flow, of_run, of_step, of_stream
 from runnotary.web.asked import fields
 from runnotary.web.graph import ACROSS, HEIGHT, WIDTH, drawing
 from runnotary.web.rendering import render
@@ -110,6 +110,8 @@ def test_addresses_never_leave_their_place(one: str, other: str) -> None:
         (of_run(one), "/runs/"),
         (of_step(one, other), "/runs/"),
         (of_file(one, other), "/runs/"),
+        (of_file(one, one, other), "/runs/"),
+        (of_bytes(one, one, other), "/api/v1/runs/"),
         (of_flow(one, other), "/flows/"),
         (of_stream(one, other, "stdout", 1), "/api/v1/runs/"),
         (address("/", {"q": one, "flow": (one, other)}), "/"),

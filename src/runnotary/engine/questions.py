@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from runnotary.core import lineage as origin
+from runnotary.core import trees
 from runnotary.core.definition import define
 from runnotary.core.errors import (
     BlobNotFound,
@@ -27,7 +28,8 @@ from runnotary.core.errors import (
     NotFound,
     TaskNotFound,
 )
-from runnotary.core.hashing import NotCanonical
+from runnotary.core.evidence import blobs_in_value
+from runnotary.core.hashing import NotCanonical, is_digest
 from runnotary.core.ids import from_text, to_text
 from runnotary.core.permissions import Action, People, Who, require, visible
 from runnotary.core.rows import FlowRow, RunRow
@@ -204,12 +206,19 @@ class Questions:
         return {"files": self.reader.files(self.seen(who, name))}
 
     def file(self, who: Who, name: str, file: str) -> Bytes:
-        """Return one file of a run: an output's name, a path, TASK/PATH, ROLE/NAME or a digest.
+        """Return one file of a run: an output's name, a path, TASK/PATH, ROLE/NAME, a digest, or
+        DIGEST/PATH of a file in a folder.
 
         Raises:
             NotFound: there is none. InvalidInput: several of different content.
         """
         row = self.seen(who, name)
+        digest, inside, path = file.partition("/")
+        if inside and is_digest(digest):
+            for entry in self._folder(row, digest) or ():
+                if entry.path == path:
+                    return self._kept(os.path.basename(path), entry.blob)
+            raise NotFound(f"run {to_text(row.id)} has no {path[:200]} in {digest}")
         outputs = self.reader.document(row)["outputs"] or {}
         output = outputs.get(file)
         if isinstance(output, dict) and ("$file" in output or "$dir" in output):
@@ -231,6 +240,27 @@ class Questions:
             raise InvalidInput(f"{file[:200]} names several files of run {to_text(row.id)}: put TASK/ before")
         ((digest, path),) = found.items()
         return self._kept(os.path.basename(path), digest)
+
+    def folder(self, who: Who, name: str, digest: str) -> list[trees.Entry] | None:
+        """Return the files of a folder of a run, ordered by path; None if the digest is that of none."""
+        return self._folder(self.seen(who, name), digest)
+
+    def _folder(self, row: RunRow, digest: str) -> list[trees.Entry] | None:
+        if digest not in self._folders(row):
+            return None
+        try:
+            return trees.entries(self.reader.blobs.get(digest))
+        except trees.BadManifest:
+            return None  # whoever started the run said that it were one
+
+    def _folders(self, row: RunRow) -> set[str]:
+        """Return the digests of the folders that a run took, gave and made on the way."""
+        document = self.reader.document(row)
+        values = {"in": document["inputs"] or {}, "out": document["outputs"] or {}}
+        taken = {named.digest for named in blobs_in_value(values) if named.form == "tree"}
+        attempts = [attempt for task in self.reader.tasks(row) for attempt in task["attempts"]]
+        made = [file for attempt in attempts for file in (attempt.get("outputs") or {}).values()]
+        return taken | {file["blob"] for file in made if file["tree"]}
 
     def lineage(self, who: Who, name: str) -> Json:
         """Return which file of a run came from which, as a graph and in words."""

@@ -32,14 +32,15 @@ def of_step(run_id: str, key: str, attempt: int = 0) -> str:
     return address(path, {"attempt": str(attempt) if attempt else ""})
 
 
-def of_file(run_id: str, blob: str) -> str:
-    """Return where a file of a run is shown; nothing if there is no one file."""
-    return f"/runs/{part(run_id)}/files/{quote(blob, safe=':')}" if blob else ""
+def of_file(run_id: str, blob: str, path: str = "") -> str:
+    """Return where a file or folder of a run is shown, or the file at a path in that folder."""
+    inside = f"/{quote(path)}" if path else ""
+    return f"/runs/{part(run_id)}/files/{quote(blob, safe=':')}{inside}"
 
 
-def of_bytes(run_id: str, blob: str) -> str:
-    """Return where the bytes of a run's file can be had."""
-    return f"/api/v1/runs/{part(run_id)}/files/{quote(blob, safe=':')}"
+def of_bytes(run_id: str, blob: str, path: str = "") -> str:
+    """Return where the bytes of such a file can be had."""
+    return f"/api/v1{of_file(run_id, blob, path)}"
 
 
 def of_stream(run_id: str, key: str, stream: str, attempt: int) -> str:

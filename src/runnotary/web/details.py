@@ -1,22 +1,21 @@
-"""The pages below a run: a step with its attempts, a file, the whole log."""
+"""The pages below a run: a step with its attempts, the whole log."""
 
 from __future__ import annotations
 
 import shlex
 from typing import Any, Final
 
+from runnotary.core import words
 from runnotary.core.states import OPEN, State
 from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
 from runnotary.web.printed import STREAMS, printed
-from runnotary.web.run_page import EVENTS, note, shown_files
+from runnotary.web.run_page import EVENTS, note
 from runnotary.web.visit import Visit
 
 Json = Any
 LINES_SHOWN: Final = 400
 ENTRIES_SHOWN: Final = 200
-TEXT_MAX: Final = 256 * 1024
-UNREADABLE: Final = "\ufffd"
 
 
 # --- a step ----------------------------------------------------------------------------------------
@@ -106,7 +105,7 @@ def _files(run_id: str, values: dict[str, Json]) -> list[Json]:
     found = []
     for name, value in values.items():
         for one in value if isinstance(value, list) else [value]:
-            blob = one.get("blob") or one.get("$file") or ""
+            blob = one["blob"] if "blob" in one else words.blob_of(one)
             found.append(
                 {
                     "name": name,
@@ -116,45 +115,6 @@ def _files(run_id: str, values: dict[str, Json]) -> list[Json]:
                 }
             )
     return found
-
-
-# --- a file ----------------------------------------------------------------------------------------
-
-
-def file(visit: Visit) -> Answer:
-    """Show a file of a run: the beginning of a text, and where the bytes are."""
-    who, asked = visit.known(), visit.asked
-    document = visit.operations.run(who, asked.params["run"])
-    files = visit.operations.files(who, document["id"])["files"]
-    known = [one for one in shown_files(files) if one["blob"] == asked.params["blob"]]
-    found = visit.operations.file(who, document["id"], asked.params["blob"])
-    size = visit.operations.reader.blobs.size(found.digest)
-    if found.path is None:
-        part = visit.operations.reader.blobs.get(found.digest)[:TEXT_MAX]
-    else:
-        with found.path.open("rb") as content:
-            part = content.read(TEXT_MAX)
-    text = _text(part)
-    return visit.page(
-        "file.html",
-        run=document,
-        flow_address=addresses.of_flow(document["flow"], document["namespace"]),
-        name=known[0]["path"] if known else found.name,
-        file_name=found.name,
-        digest=found.digest,
-        size=size,
-        text=text,
-        left_out=max(0, size - TEXT_MAX),
-        address=addresses.of_bytes(document["id"], found.digest),
-    )
-
-
-def _text(data: bytes) -> str | None:
-    """Return bytes as text, its longest lines cut; None for what is no text."""
-    text = data.decode("utf-8", "replace")
-    if "\0" in text or text.count(UNREADABLE) > len(text) // 20 + 4:
-        return None
-    return "\n".join(shown.cut(line.rstrip("\r"), shown.LINE_WIDTH) for line in text.split("\n"))
 
 
 # --- the log ---------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def flow(visit: Visit) -> Answer:
         flow=document,
         may_start=visit.may(Action.START, namespace),
         start_address=addresses.of_flow(name, namespace, "start"),
-        runs_address=addresses.address("/", {"flow": name}),
+        runs_address=addresses.address("/", {"namespace": namespace, "flow": name}),
         inputs=[
             {
                 "name": one.name,

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runnotary.core.errors import InvalidInput, RunnotaryError, Unauthenticated
@@ -24,7 +24,7 @@ from runnotary.web import guard, rendering
 from runnotary.web.addresses import address
 from runnotary.web.answers import Answer, see_other
 from runnotary.web.asked import Asked, fields
-from runnotary.web.pages import PAGES, Page
+from runnotary.web.pages import ELSEWHERE, PAGES, Page
 from runnotary.web.sessions import cookie_of
 from runnotary.web.visit import Site, Visit
 
@@ -35,9 +35,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def routes(site: Site) -> list[Route]:
-    """Return every page as a route, and the files that pages need."""
+    """Return every page as a route, the files that pages need, and last what answers everywhere else."""
     pages = [Route(page.path, _endpoint(site, page), methods=[page.method]) for page in PAGES]
-    return [*pages, Route("/static/{name}", _static), Route("/favicon.ico", _favicon)]
+    elsewhere = _ForBrowsers(ELSEWHERE.path, _endpoint(site, ELSEWHERE), methods=[ELSEWHERE.method])
+    return [*pages, Route("/static/{name}", _static), Route("/favicon.ico", _favicon), elsewhere]
+
+
+class _ForBrowsers(Route):
+    """A page at every address but the API's, for who reads pages; programs are told in their own way."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        of_api = f"{scope['path']}/".startswith("/api/")
+        reads = "text/html" in Headers(scope=scope).get("accept", "")
+        return super().matches(scope) if reads and not of_api else (Match.NONE, {})
 
 
 def _endpoint(site: Site, page: Page) -> Endpoint:

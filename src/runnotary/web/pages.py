@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from runnotary.web import actions, details, door, flow_pages, run_list, run_page, start_form
+from runnotary.core.errors import NotFound
+from runnotary.web import actions, details, door, files, flow_pages, run_list, run_page, start_form
 from runnotary.web.visit import Visit
+
+
+class NoSuchPage(NotFound):
+    """An address at which there is nothing."""
+
+    code = "no_such_page"
+
+
+def nowhere(visit: Visit) -> Any:
+    """Say that there is no such page.
+
+    Raises:
+        NoSuchPage: always.
+    """
+    raise NoSuchPage(f"there is no page at {visit.asked.path[:200]}", hint="perhaps it was mistyped")
 
 
 class Page(NamedTuple):
@@ -23,6 +39,7 @@ class Page(NamedTuple):
 
 PAGES: Final = (
     Page("GET", "/", run_list.runs),
+    Page("GET", "/runs", run_list.beginning),
     Page("POST", "/demo", actions.demo),
     Page("GET", "/runs/{run}", run_page.run),
     Page("GET", "/runs/{run}/cancel", actions.ask_to_cancel),
@@ -30,7 +47,8 @@ PAGES: Final = (
     Page("POST", "/runs/{run}/rerun", actions.rerun),
     Page("GET", "/runs/{run}/log", details.log),
     Page("GET", "/runs/{run}/steps/{task}", details.step),
-    Page("GET", "/runs/{run}/files/{blob}", details.file),
+    Page("GET", "/runs/{run}/files/{blob}", files.file),
+    Page("GET", "/runs/{run}/files/{blob}/{path:path}", files.file),
     Page("GET", "/flows", flow_pages.flows),
     Page("GET", "/flows/{flow}", flow_pages.flow),
     Page("GET", "/definitions/{digest}", flow_pages.definition_text),
@@ -40,3 +58,5 @@ PAGES: Final = (
     Page("POST", "/sign-in", door.sign_in, for_all=True),
     Page("POST", "/sign-out", door.sign_out, for_all=True),
 )
+ELSEWHERE: Final = Page("GET", "/{path:path}", nowhere, for_all=True)
+"""Every other address that is not the API's."""

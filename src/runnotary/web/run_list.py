@@ -8,7 +8,7 @@ from runnotary.core.errors import InvalidInput
 from runnotary.core.states import OPEN, State
 from runnotary.ports import RunQuery
 from runnotary.web.addresses import address
-from runnotary.web.answers import Answer
+from runnotary.web.answers import Answer, see_other
 from runnotary.web.run_page import EVENTS
 from runnotary.web.visit import Visit, flows_of
 
@@ -17,18 +17,25 @@ SHOWN: Final = 50
 NOTHING: Final[Json] = {"runs": [], "has_next": False, "next_cursor": None}
 TABS: Final = (
     ("", "All"),
+    ("pending", "Pending"),
     ("running", "Running"),
     ("waiting", "Waiting"),
     ("failed", "Failed"),
     ("success", "Success"),
     ("cancelled", "Cancelled"),
+    ("skipped", "Skipped"),
 )
+
+
+def beginning(_: Visit) -> Answer:
+    """Lead to the runs, for whoever shortened the address of one."""
+    return see_other("/")
 
 
 def runs(visit: Visit) -> Answer:
     """Show one page of the listing."""
     asked = visit.asked
-    chosen = {name: asked.word(name) for name in ("status", "flow", "q")}
+    chosen = {name: asked.word(name) for name in ("status", "namespace", "flow", "q")}
     cursor = asked.word("cursor")
     wrong, page = "", NOTHING
     try:
@@ -66,7 +73,13 @@ def _flow_names(visit: Visit, page: Json) -> list[str]:
 
 
 def _page(visit: Visit, chosen: dict[str, str], cursor: str) -> Json:
-    query = RunQuery(status=_one(chosen["status"]), flow=_one(chosen["flow"]), q=chosen["q"], limit=SHOWN)
+    query = RunQuery(
+        status=_one(chosen["status"]),
+        namespace=_one(chosen["namespace"]),
+        flow=_one(chosen["flow"]),
+        q=chosen["q"],
+        limit=SHOWN,
+    )
     return visit.operations.runs(visit.known(), query, page=cursor)
 
 

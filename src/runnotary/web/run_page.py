@@ -8,7 +8,7 @@ from typing import Any, Final
 from runnotary.core import events as ev
 from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, TERMINAL, State
-from runnotary.core.words import is_file
+from runnotary.core.words import blob_of, is_file
 from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
 from runnotary.web.printed import STREAMS, printed
@@ -39,13 +39,14 @@ def run(visit: Visit) -> Answer:
     entries, earlier = last_entries(visit, document)
     rights = visit.rights(document)
     is_open = State(document["status"]) in OPEN
+    may_start = visit.may(Action.START, document["namespace"])
     failed = failed_tasks(tasks)
     listed, more_tasks = chosen_tasks(tasks, everything=bool(visit.asked.word("all")))
     return visit.page(
         "run_live.html" if visit.asked.live else "run.html",
         run=document,
         open=is_open,
-        may={"cancel": is_open and Action.CANCEL in rights, "start": visit.may(Action.START)},
+        may={"cancel": is_open and Action.CANCEL in rights, "start": may_start},
         flow_address=addresses.of_flow(document["flow"], document["namespace"]),
         previous=document["previous_run"],
         parent=(document["parent"] or {}).get("run"),
@@ -181,16 +182,15 @@ def _told(page: Json) -> list[Json]:
 
 
 def named(run_id: str, values: dict[str, Json] | None) -> list[Json]:
-    """Return inputs or outputs, those that are files with where they can be had."""
+    """Return inputs or outputs, those that are files or folders with where they are shown."""
     return [
-        {"name": name, "value": value, "address": addresses.of_file(run_id, blob_of(value))}
+        {
+            "name": name,
+            "value": value,
+            "address": addresses.of_file(run_id, blob_of(value)) if is_file(value) else "",
+        }
         for name, value in (values or {}).items()
     ]
-
-
-def blob_of(value: Json) -> str:
-    """Return the digest of a file value; nothing for a directory, which is many files."""
-    return value.get("$file", "") if is_file(value) else ""
 
 
 def shown_files(files: list[Json]) -> list[Json]:

@@ -2,7 +2,7 @@
 //
 // The region [data-live] is fetched again (?part=live) when the stream that it names says that something happened,
 // and every few seconds where output may have come that is no event. What differs is changed in place, so that
-// focus, selection, scrolling and open details stay. In a tab that nobody sees nothing is fetched and nothing is held open.
+// focus, selection and scrolling stay. In a tab that nobody sees nothing is fetched and nothing is held open.
 "use strict";
 
 (() => {
@@ -20,7 +20,7 @@
     for (const { name, value } of [...want.attributes])
       if (have.getAttribute(name) !== value) have.setAttribute(name, value);
     for (const { name } of [...have.attributes])
-      if (!want.hasAttribute(name) && !(name === "open" && have.nodeName === "DETAILS")) have.removeAttribute(name);
+      if (!want.hasAttribute(name)) have.removeAttribute(name);
   }
 
   function change(have, want) {
@@ -28,10 +28,8 @@
       if (have.nodeValue !== want.nodeValue) have.nodeValue = want.nodeValue;
       return;
     }
-    const atEnd = have.nodeName === "PRE" && have.scrollTop + have.clientHeight >= have.scrollHeight - 8;
     attributes(have, want);
     children(have, want);
-    if (atEnd) have.scrollTop = have.scrollHeight;
   }
 
   // What has an id keeps its element. Nothing that stays is taken out and put back, because that would cost the
@@ -156,8 +154,6 @@
 
   // --- times --------------------------------------------------------------------------------------
 
-  const two = (number) => String(number).padStart(2, "0");
-
   function elapsed(ms) {
     const seconds = ms / 1000;
     if (seconds < 9.95) return `${seconds.toFixed(1)}s`;
@@ -172,8 +168,7 @@
     if (seconds < 60) return `${seconds} s ago`;
     if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
     if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-    const at = new Date(time);
-    return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+    return new Date(time).toISOString().slice(0, 16).replace("T", " ");  // UTC, like every time of ours
   }
 
   let ahead = 0;
@@ -190,7 +185,6 @@
     }
   }
 
-  for (const one of document.querySelectorAll("pre")) one.scrollTop = one.scrollHeight;
   if (!region) return clocks(false);
   dress();
   setInterval(() => document.hidden || clocks(false), 1000);
