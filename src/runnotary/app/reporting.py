@@ -31,6 +31,9 @@ Json = Any
 OURS: Final = "runnotary"
 ROOTS: Final = (OURS, "uvicorn", "opentelemetry", "asyncio")
 AT_A_TIME: Final = 512
+LATE_S: Final = 0.05
+"""So late a line is written, with those that came meanwhile: to wake the thread costs more than a line."""
+
 WAITING_MAX: Final = 65_536
 RUNS_REMEMBERED: Final = 4096
 
@@ -67,6 +70,7 @@ class Writing(logging.Handler):
         self._to: Final = to
         self._queue: Final[SimpleQueue[logging.LogRecord | None]] = SimpleQueue()
         self._left_out = 0
+        self._closing: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._write, name="runnotary-lines", daemon=True)
         self._thread.start()
 
@@ -79,6 +83,7 @@ class Writing(logging.Handler):
 
     def close(self) -> None:
         """Write what is queued, and end."""
+        self._closing.set()
         self._queue.put(None)
         self._thread.join()
         super().close()
@@ -86,6 +91,7 @@ class Writing(logging.Handler):
     def _write(self) -> None:
         record = self._queue.get()
         while record is not None:
+            self._closing.wait(LATE_S)
             written = [self._formatted(record)]
             with suppress(Empty):
                 while len(written) < AT_A_TIME and (record := self._queue.get_nowait()) is not None:
