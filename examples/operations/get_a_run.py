@@ -15,7 +15,7 @@ with Client() as client:
         raise SystemExit(f"Error retrieving run: {error}") from None
 
     print(f"Run: {run.id}")
-    print(f"Flow: {run.flow_title} ({run.flow_id})")
+    print(f"Flow: {run.flow_title or run.flow} ({run.flow_id})")
     print(f"Status: {run.status}")
     print(f"Started: {run.started_at}")
     if run.ended_at:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from runnotary.cli import completion
+from runnotary.cli import completion, table_access
 from runnotary.cli.table import COMMANDS, NOUNS
 
 SHELLS = {"bash": completion.bash, "zsh": completion.zsh, "fish": completion.fish}
 
 
 def offered(*typed: str) -> list[str]:
-    """What bash offers for the last word typed."""
-    ask = f"COMP_WORDS=({shlex.join(typed)}); COMP_CWORD={len(typed) - 1}; _runnotary"
+    """What bash offers for the last word typed. As bash does, words are broken at = and : for the script."""
+    line = " ".join(typed)
+    broken = [part for word in typed for part in re.split("([=:])", word)]
+    ask = (
+        f"COMP_LINE={shlex.quote(line)}; COMP_POINT={len(line)}; "
+        f"COMP_WORDS=({shlex.join(broken)}); COMP_CWORD={len(broken) - 1}; _runnotary"
+    )
     script = f"{completion.bash()}{ask}; printf '%s\\n' ${{COMPREPLY[@]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=20)
     assert not done.stderr
@@ -48,6 +56,36 @@ def test_an_option_offers_its_values_and_other_words_are_files() -> None:
     assert offered("runnotary", "flow", "graph", "-o", "") == ["text", "mermaid", "dot"]
     assert offered("runnotary", "completion", "") == ["bash", "zsh", "fish"]
     assert offered("runnotary", "start", "f") == []
+
+
+def test_an_argument_offers_its_words_where_it_stands() -> None:
+    roles = ["viewer", "starter", "operator", "approver", "admin"]
+    assert offered("runnotary", "namespace", "grant", "") == []
+    assert offered("runnotary", "namespace", "grant", "lab", "user:eve", "") == roles
+    assert offered("runnotary", "namespace", "grant", "lab", "--reason", "new", "user:eve", "ad") == ["admin"]
+    assert offered("runnotary", "namespace", "grant", "lab", "user:eve", "admin", "") == []
+
+
+def test_words_are_those_that_were_typed() -> None:
+    assert offered("runnotary", "--home=lab", "run", "wat") == ["watch"]
+    assert offered("runnotary", "run", "list", "--order-by=st") == ["started_at", "status"]
+    assert offered("runnotary", "run", "tasks", "@latest:sales", "-o", "js") == ["json", "jsonl"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_script_is_one_of_its_shell(shell: str, tmp_path: Path) -> None:
+    program = shutil.which(shell)
+    script = tmp_path / f"completion.{shell}"
+    script.write_text(SHELLS[shell]())
+    assert script.read_text().count("namespace grant") > 2
+    if program:
+        read = subprocess.run([program, "-n", script], capture_output=True, text=True, check=True, timeout=20)
+        assert not read.stderr
+    if program and shell == "fish":
+        ask = f"source {script}; complete -C 'runnotary namespace grant lab user:eve '"
+        words = [program, "--no-config", "-c", ask]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
+        assert (sorted(done.stdout.split()), done.stderr) == (sorted(table_access.ROLES), "")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

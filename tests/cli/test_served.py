@@ -262,6 +262,7 @@ def test_a_start_returns_when_the_run_is_accepted(served: Served) -> None:
     assert served.ok("run", "list", "--status", "running", "-o", "name").out.strip() in accepted.out
     late = served.run("run", "wait", "@latest:waits", "--timeout", "300ms", "--interval", "100ms")
     assert (late.code, late.out) == (7, "")
+    assert late.err.endswith(" is running after 0.3 s\n")
     served.write("go", "")
     assert served.ok("run", "watch", "@latest:waits").out.startswith("success")
 
@@ -334,6 +335,13 @@ def test_large_files_go_there_and_come_back(served: Served) -> None:
         check=True,
     )
     assert read.stdout == data
+
+
+def test_what_does_not_work_here_is_not_proposed(served: Served) -> None:
+    failed = served.run("start", "fails.yaml", "--wait")
+    assert failed.code == 1
+    assert "next: runnotary run logs" in failed.out
+    assert "run shell" not in failed.out + served.ok("run", "show", "@latest").out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -92,8 +93,9 @@ def reading_there(settings: Settings) -> Iterator[Reader]:
 def ended_there(settings: Settings, run: str, interval: float, timeout: float | None) -> Json:
     """Return the document of a run when it is over; see `app/waiting.py`."""
     there = place_of(settings)
+    whole = None if timeout is None else math.ceil(timeout * 1000) / 1000  # 499.98 ms is nobody's time-out
     with Client(there.url, token=settings.token) as client:
-        return client.wait_for_run(run, interval, timeout).raw
+        return client.wait_for_run(run, interval, whole).raw
 
 
 class RemoteReader(Reader):

@@ -37,17 +37,27 @@ def _firsts() -> list[tuple[str, str]]:
     return [*alone, *((noun, f"{noun}: {len(_verbs(noun))} commands") for noun in NOUNS if _verbs(noun))]
 
 
-def _choices(command: Command) -> Iterator[tuple[Option, str]]:
-    """Yield each option, or argument, that takes one of a few words, with these words."""
+def _arguments(command: Command) -> Iterator[tuple[int, Option]]:
+    """Yield what is written without a dash, each with how many such words stand before it."""
+    named = (option for option in command.options if not option.names[0].startswith("-"))
+    return enumerate(named, len(command.words))
+
+
+def _choices(command: Command) -> Iterator[tuple[str, str]]:
+    """Yield what stands before one of a few words, and these words; `#N`: N words without a dash."""
     for option in (*command.options, *GLOBAL):
-        if option.choices:
-            yield option, " ".join(option.choices)
+        if option.choices and option.names[0].startswith("-"):
+            yield from ((name, " ".join(option.choices)) for name in option.names)
+    for place, argument in _arguments(command):
+        if argument.choices:
+            yield f"#{place}", " ".join(argument.choices)
 
 
-def _valued() -> str:
-    """Return the options before a command that take a value, as a pattern."""
-    names = [name for option in GLOBAL if option.kind != "flag" for name in option.names]
-    return "|".join([*names, "-o", "--format"])
+def _valued() -> list[str]:
+    """Return the options that take a value: the word after one is no argument."""
+    options = (option for command in COMMANDS.values() for option in (*command.options, *GLOBAL))
+    names = (name for option in options if option.kind != "flag" for name in option.names)
+    return [name for name in dict.fromkeys(names) if name.startswith("-")]
 
 
 # --- bash -----------------------------------------------------------------------------------------
@@ -55,15 +65,24 @@ def _valued() -> str:
 BASH: Final = """\
 # Completion of runnotary for bash: eval "$(runnotary completion bash)"
 _runnotary() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} first="" second="" word skip=""
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
+    # COMP_WORDS is no help: it breaks words at = and :, as in --home=DIR and user:NAME.
+    local line=${COMP_LINE:0:COMP_POINT} first="" second="" word skip="" place=0
+    local -a typed
+    read -ra typed <<< "$line"
+    [[ $line == *[[:space:]] ]] && typed+=("")
+    local last=$((${#typed[@]} - 1))
+    local cur=${typed[last]} prev=${typed[last - 1]}
+    for word in "${typed[@]:1:last - 1}"; do
         if [[ -n $skip ]]; then skip=""; continue; fi
         case $word in
             %(valued)s) skip=1 ;;
             -*) ;;
-            *) if [[ -z $first ]]; then first=$word; elif [[ -z $second ]]; then second=$word; fi ;;
+            *) if [[ -z $first ]]; then first=$word; elif [[ -z $second ]]; then second=$word; fi
+               place=$((place + 1)) ;;
         esac
     done
+    [[ -z $skip ]] && prev="#$place"
+    [[ $cur == --*=* ]] && prev=${cur%%%%=*} cur=${cur#*=}
     local words="" options=""
     case $first in
         "") words=%(firsts)s ;;
@@ -93,12 +112,10 @@ def bash() -> str:
     for command in COMMANDS.values():
         names = " ".join(name for option in _options(command) for name in option.names)
         options.append(f'        {_pattern(command)}) options="{names}" ;;')
-        for option, words in _choices(command):
-            for name in option.names:
-                before = name if name.startswith("-") else command.words[-1]
-                choices.append(f'        {_pattern(command, before)}) words="{words}" ;;')
+        for before, words in _choices(command):
+            choices.append(f'        {_pattern(command, before)}) words="{words}" ;;')
     return BASH % {
-        "valued": _valued(),
+        "valued": "|".join(_valued()),
         "firsts": shlex.quote(" ".join(word for word, _ in _firsts())),
         "nouns": "\n".join(nouns),
         "options": "\n".join(options),
@@ -118,17 +135,20 @@ ZSH: Final = """\
 #compdef runnotary
 # Completion of runnotary for zsh: eval "$(runnotary completion zsh)", after compinit
 _runnotary() {
-    local first="" second="" word skip=""
+    local first="" second="" word skip="" prev=${words[CURRENT-1]} place=0
     local -a found
     for word in "${(@)words[2,CURRENT-1]}"; do
         if [[ -n $skip ]]; then skip=""; continue; fi
         case $word in
             %(valued)s) skip=1 ;;
             -*) ;;
-            *) if [[ -z $first ]]; then first=$word; elif [[ -z $second ]]; then second=$word; fi ;;
+            *) if [[ -z $first ]]; then first=$word; elif [[ -z $second ]]; then second=$word; fi
+               place=$((place + 1)) ;;
         esac
     done
-    case "$first $second ${words[CURRENT-1]}" in
+    [[ -z $skip ]] && prev="#$place"
+    [[ ${words[CURRENT]} == --*=* ]] && prev=${words[CURRENT]%%%%=*} && compset -P "*="
+    case "$first $second $prev" in
 %(choices)s
     esac
     if [[ ${words[CURRENT]} == -* ]]; then
@@ -159,12 +179,10 @@ def zsh() -> str:
     for command in COMMANDS.values():
         named = [(name, option.help) for option in _options(command) for name in option.names]
         options.append(f"            {_pattern(command)}) found=({_described(named)}) ;;")
-        for option, words in _choices(command):
-            for name in option.names:
-                before = name if name.startswith("-") else command.words[-1]
-                choices.append(f"        {_pattern(command, before)}) compadd {words}; return ;;")
+        for before, words in _choices(command):
+            choices.append(f"        {_pattern(command, before)}) compadd {words}; return ;;")
     return ZSH % {
-        "valued": _valued(),
+        "valued": "|".join(_valued()),
         "firsts": _described(_firsts()),
         "nouns": "\n".join(nouns),
         "options": "\n".join(options),
@@ -182,8 +200,7 @@ def _described(words: list[tuple[str, str]]) -> str:
 
 FISH: Final = """\
 # Completion of runnotary for fish: runnotary completion fish | source
-function __runnotary_at
-    set -l found
+function __runnotary_words
     set -l skip 0
     for word in (commandline -opc)[2..-1]
         if test $skip = 1
@@ -195,42 +212,46 @@ function __runnotary_at
                 set skip 1
             case '-*'
             case '*'
-                set -a found $word
+                printf '%%s\\n' $word
         end
     end
-    set -l wanted (count $argv)
-    if test $wanted = 0
-        test (count $found) = 0
-    else
-        test (count $found) -ge $wanted; and test "$found[1..$wanted]" = "$argv"
-    end
 end
-function __runnotary_after
-    __runnotary_at $argv; and test (count (commandline -opc)) -le (math (count $argv) + 1)
+function __runnotary_at
+    set -l found (__runnotary_words)
+    set -l wanted (count $argv)
+    test (count $found) -ge $wanted; and test "$found[1..$wanted]" = "$argv"
+end
+function __runnotary_place
+    test (count (__runnotary_words)) = $argv[1]; or return 1
+    test (count $argv) = 1; or __runnotary_at $argv[2..-1]
 end
 """
 
 
 def fish() -> str:
     """Return the script for fish."""
-    lines = [FISH % {"valued": _valued().replace("|", " ")}]
+    lines = [FISH % {"valued": " ".join(_valued())}]
     for word, text in _firsts():
-        lines.append(f"complete -c runnotary -f -n __runnotary_at -a {word} -d {_text(text)}\n")
+        lines.append(f"complete -c runnotary -f -n '__runnotary_place 0' -a {word} -d {_text(text)}\n")
     for noun in NOUNS:
         for verb in _verbs(noun):
-            at = shlex.quote(f"__runnotary_after {noun}")
+            at = shlex.quote(f"__runnotary_place 1 {noun}")
             lines.append(f"complete -c runnotary -f -n {at} -a {verb.words[1]} -d {_text(verb.summary)}\n")
     for command in COMMANDS.values():
         at = shlex.quote(f"__runnotary_at {command.name}")
-        lines += [f"complete -c runnotary -n {at} {_fish(option)}\n" for option in command.options]
+        taken = (option for option in command.options if option.names[0].startswith("-"))
+        lines += [f"complete -c runnotary -n {at} {_fish(option)}\n" for option in taken]
+        for place, argument in _arguments(command):
+            if argument.choices:
+                at = shlex.quote(f"__runnotary_place {place} {command.name}")
+                choices = shlex.quote(" ".join(argument.choices))
+                lines.append(f"complete -c runnotary -f -n {at} -a {choices}\n")
     lines += [f"complete -c runnotary {_fish(option)}\n" for option in (*GLOBAL, HELP)]
-    return "".join(line for line in lines if not line.endswith(" \n"))
+    return "".join(lines)
 
 
 def _fish(option: Option) -> str:
-    """Write one option, or the words of an argument; nothing for an argument that takes any word."""
-    if not option.names[0].startswith("-"):
-        return f"-f -a {shlex.quote(' '.join(option.choices))}" if option.choices else ""
+    """Write one option."""
     parts = [f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names]
     if option.choices:
         parts.append(f"-x -a {shlex.quote(' '.join(option.choices))}")

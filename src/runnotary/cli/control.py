@@ -31,7 +31,7 @@ def watch(args: Namespace) -> int:
     document = _document(settings, args.run)
     if document["status"] in TERMINAL:
         with reading(settings) as reader:
-            emit(args.format, document, lambda: conclude(Page(), reader, document))
+            emit(args.format, document, lambda: conclude(Page(), settings, reader, document))
         return exit_status(document)
     return _taken_up(args, settings, document["id"], renew=False)
 

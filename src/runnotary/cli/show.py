@@ -13,6 +13,7 @@ from runnotary.cli.many import emit_each, meant
 from runnotary.cli.output import Page, Part
 from runnotary.cli.steps import states_of, task_rows
 from runnotary.cli.summary import duration, outcome, value_row, write_failures, write_next, write_outputs
+from runnotary.config import Settings
 from runnotary.core.states import OPEN
 
 Json = Any
@@ -27,26 +28,26 @@ def show(args: Namespace) -> int:
     for document in chosen:
         document["status"] = shown_status(document["status"], settings)
     with reading(settings) as reader:
-        emit_each(args, chosen, lambda: _write_all(reader, chosen))
+        emit_each(args, chosen, lambda: _write_all(settings, reader, chosen))
     return 0
 
 
-def _write_all(reader: Reader, documents: list[Json]) -> None:
+def _write_all(settings: Settings, reader: Reader, documents: list[Json]) -> None:
     page = Page()
     for number, document in enumerate(documents):
         if number:
             page.line()
-        _write(page, reader, document)
+        _write(page, settings, reader, document)
 
 
-def _write(page: Page, reader: Reader, document: Json) -> None:
+def _write(page: Page, settings: Settings, reader: Reader, document: Json) -> None:
     status = document["status"]
     is_open = status in OPEN or status == "interrupted"
     took = duration(document, SystemClock().now() if is_open else None)
     page.line(
         (words.visible(document["flow"] or "unnamed flow"), words.BOLD),
         "  ",
-        (outcome(document, status), words.STYLES[status]),
+        (outcome(document), words.STYLES[status]),
         f" {'for' if is_open else 'in'} {took}   {document['id']}",
     )
     page.line(*_about(document), wrap=True)
@@ -64,7 +65,7 @@ def _write(page: Page, reader: Reader, document: Json) -> None:
         )
     write_outputs(page, document)
     write_failures(page, reader, document)
-    write_next(page, reader, document, status)
+    write_next(page, settings, reader, document)
 
 
 def _write_inputs(page: Page, inputs: Json) -> None:

@@ -164,9 +164,9 @@ def concluded(args: Namespace, settings: Settings, followed: Followed) -> int:
         if args.quiet or passed_through or not over:
             sys.stdout.flush()
             if over and (passed_through or exit_status(document)):
-                conclude(stderr_page(), reader, document)
+                conclude(stderr_page(), settings, reader, document)
             if not over and args.format not in (None, "table"):
                 emit(args.format, document, lambda: None)
         else:
-            emit(args.format, document, lambda: conclude(Page(), reader, document))
+            emit(args.format, document, lambda: conclude(Page(), settings, reader, document))
     return LEFT if followed.left else exit_status(document)

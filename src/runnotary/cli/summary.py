@@ -8,6 +8,7 @@ from typing import Any, Final
 from runnotary.app.records import Reader
 from runnotary.cli import words
 from runnotary.cli.output import Page, Part
+from runnotary.config import Settings
 from runnotary.core.errors import RunnotaryError
 from runnotary.core.states import TERMINAL
 
@@ -23,9 +24,9 @@ def exit_status(document: Json) -> int:
     return OUTCOMES.get(document["status"], 1)
 
 
-def outcome(document: Json, status: str) -> str:
+def outcome(document: Json) -> str:
     """Return `success`, `failed (timeout)`, `interrupted`."""
-    reason = document["reason"]
+    status, reason = document["status"], document["reason"]
     return f"{status} ({reason})" if reason and reason != status else status
 
 
@@ -36,16 +37,16 @@ def duration(document: Json, now: int | None = None) -> str:
     return words.brief(max(0, ended - started)) if started and ended else ""
 
 
-def conclude(page: Page, reader: Reader, document: Json) -> None:
+def conclude(page: Page, settings: Settings, reader: Reader, document: Json) -> None:
     """Write what a followed run came to."""
     status = document["status"]
     page.line(
-        (outcome(document, status), words.STYLES.get(status, "")),
+        (outcome(document), words.STYLES.get(status, "")),
         f" {duration(document)}   run {document['id']}",
     )
     write_outputs(page, document)
     write_failures(page, reader, document)
-    write_next(page, reader, document, status)
+    write_next(page, settings, reader, document)
 
 
 def write_accepted(page: Page, document: Json) -> None:
@@ -115,9 +116,11 @@ def _cut(line: str) -> str:
     return line if len(line) <= TAIL_WIDTH else line[: TAIL_WIDTH - 1] + "…"
 
 
-def write_next(page: Page, reader: Reader, document: Json, status: str) -> None:
-    """Write which commands make sense now. Each of them exists."""
-    commands = next_commands(reader, document, status)
+def write_next(page: Page, settings: Settings, reader: Reader, document: Json) -> None:
+    """Write which commands make sense now. Each of them works here: `run shell` needs the files of a home."""
+    commands = next_commands(reader, document)
+    if settings.url:
+        commands = [command for command in commands if not command.startswith("shell ")]
     line = " · ".join(f"runnotary run {command}" for command in commands)
     if commands and len(line) <= NEXT_WIDTH:
         page.line(("next: ", words.DIM), line)
@@ -126,8 +129,9 @@ def write_next(page: Page, reader: Reader, document: Json, status: str) -> None:
         page.line(("      " if number else "next: ", words.DIM), f"runnotary run {command}")
 
 
-def next_commands(reader: Reader, document: Json, status: str) -> list[str]:
-    run = words.short(document["id"])
+def next_commands(reader: Reader, document: Json) -> list[str]:
+    """Return the commands about a run that make sense as things stand, without `runnotary run`."""
+    run, status = words.short(document["id"]), document["status"]
     if status not in TERMINAL:
         return [f"watch {run}", f"cancel {run}"]
     if status == "failed":
