@@ -46,7 +46,7 @@ def resume(args: Namespace) -> int:
     document = _document(settings, args.run)
     if document["status"] in TERMINAL:
         raise AlreadyEnded(
-            f"run {document['id']} has ended: {outcome(document, document['status'])}",
+            f"run {document['id']} has ended: {outcome(document)}",
             hint=f"start it again: runnotary run rerun {short(document['id'])}",
         )
     return _taken_up(args, settings, document["id"], renew=True)
@@ -107,7 +107,7 @@ async def _cancelled(args: Namespace, settings: Settings, chosen: list[str]) -> 
 def _write(documents: list[Json]) -> None:
     page = Page()
     for document in documents:
-        page.line(f"{outcome(document, document['status'])}   run {document['id']}")
+        page.line(f"{outcome(document)}   run {document['id']}")
 
 
 def _document(settings: Settings, name: str) -> Json:

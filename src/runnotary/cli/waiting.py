@@ -44,4 +44,4 @@ def wait(args: Namespace) -> int:
 def _write(documents: list[Json]) -> None:
     page = Page()
     for document in documents:
-        page.line(f"{outcome(document, document['status'])}   run {document['id']}")
+        page.line(f"{outcome(document)}   run {document['id']}")
