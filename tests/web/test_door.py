@@ -210,6 +210,15 @@ def test_run_again_is_offered_to_those_who_may_start_where_the_run_is(
     ]
 
 
+def test_who_may_see_nothing_is_told_so_and_offered_nothing(guarded: House, browser: httpx2.Client) -> None:
+    _, secret = token_of(guarded, "user:nora")
+    signed_in(browser, secret)
+    for path in ("/", "/flows"):
+        shown = check_page(browser.get(path).text)
+        assert "Nothing is here for you" in shown.words and "yet" not in shown.words
+        assert not [form for form in shown.all("form") if form.attributes["action"] == "/demo"]
+
+
 def test_a_link_on_another_site_looks_again_before_it_leads_to_the_door(browser: httpx2.Client) -> None:
     answer = browser.get("/runs/x?a=%22%3E", headers={"sec-fetch-site": "cross-site"})
     assert answer.status_code == 200

@@ -368,7 +368,9 @@ def test_static_files_are_kept_by_their_hash_only(house: House) -> None:
 
 def test_an_empty_home_offers_the_demo_and_the_demo_runs(empty_house: House) -> None:
     assert "Start the demo" in page(empty_house, "/").text
+    assert "No flow is here yet" in page(empty_house, "/flows").words
     assert "Start the demo" in page(empty_house, "/flows").text
+    assert "Nothing has run yet" in empty_house.client.get("/?part=live").text
     answer = empty_house.post("/demo")
     assert answer.status_code == 303
     path = answer.headers["location"]

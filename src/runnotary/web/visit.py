@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 from starlette.datastructures import Headers
 
-from runnotary.core.permissions import Action, People, Who, granted
+from runnotary.core.permissions import Action, People, Who, granted, visible
 from runnotary.engine.operations import Operations
 from runnotary.web.addresses import DEFAULT_NAMESPACE
 from runnotary.web.answers import Answer
@@ -94,6 +94,12 @@ class View:
     def may_start(self) -> bool:
         """Tell whether to offer a start."""
         return self._visit.who is not None and self._visit.may(Action.START)
+
+    @property
+    def reads(self) -> bool:
+        """Tell whether the visitor may read the runs of any namespace."""
+        seen = visible(self._visit.known().caller)
+        return seen.everything or bool(seen.namespaces)
 
     def form_token(self) -> Markup:
         """Return the hidden field that a form needs."""
