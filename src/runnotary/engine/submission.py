@@ -15,6 +15,7 @@ from runnotary.core.definition import Words
 from runnotary.core.errors import InvalidInput
 from runnotary.core.hashing import canonical, digest
 from runnotary.core.ids import to_text
+from runnotary.core.principals import principal
 from runnotary.core.rows import RunRow
 
 Json = Any
@@ -78,10 +79,11 @@ def again(row: RunRow, created: ev.RunCreated, inputs: dict[str, Json], trigger:
 
 
 def check_words(said: Wishes) -> None:
-    """Check what people say about a run, so that its first event stays small.
+    """Check what people say about a run: its first event stays small, and who is named can be somebody.
 
     Raises:
-        InvalidInput: a text over 256 letters, a control character in one, or more than 64 of a kind.
+        InvalidInput: a text over 256 letters, a control character in one, more than 64 of a kind, or a
+            monitor or manager that is no principal.
     """
     texts = {"label": (said.label,), "namespace": (said.namespace,), "tag": said.tags}
     people = {"monitor": said.monitors, "manager": said.managers}
@@ -91,6 +93,8 @@ def check_words(said: Wishes) -> None:
             raise InvalidInput(f"{len(held)} {what}s; at most {WORDS_MAX}")
         for text in held:
             _check_word(what, text)
+    for who in (*said.monitors, *said.managers):
+        principal(who)
 
 
 def check_changes(set: dict[str, Json]) -> None:
