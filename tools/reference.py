@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from runnotary.api.routes import ROUTES, Route
-from runnotary.cli.options import LISTS
 from runnotary.cli.table import COMMANDS, GLOBAL, Command, Option
 from runnotary.config import FILE, SETTINGS
 from runnotary.core import errors, events
@@ -379,14 +378,9 @@ def cli_page() -> str:
 
 
 def usage(command: Command) -> str:
-    given = [
-        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar + "…" * (option.kind in LISTS)
-        for option in command.options
-        if not option.names[0].startswith("-")
-    ]
     optional = ["[options]"] if any(option.names[0].startswith("-") for option in command.options) else []
     rest = ["--", command.rest] if command.rest else []
-    return " ".join([command.name, *given, *optional, *rest])
+    return " ".join([command.name, *command.arguments, *optional, *rest])
 
 
 def option_row(option: Option) -> tuple[str, str]:

@@ -37,8 +37,15 @@ class Command(NamedTuple):
     def name(self) -> str:
         return " ".join(self.words)
 
+    @property
+    def arguments(self) -> list[str]:
+        """What is written without a dash, as help shows it: `RUN…`, `[STEP]`."""
+        return [
+            SHOWN[one.kind].format(one.metavar) for one in self.options if not one.names[0].startswith("-")
+        ]
 
-LISTS: Final = ("words", "any")
+
+SHOWN: Final = {"value": "{}", "maybe": "[{}]", "words": "{}…", "any": "[{}…]"}
 FORMATS: Final = ("table", "json", "jsonl", "yaml", "name")
 
 GLOBAL: Final = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Final
 
-from runnotary.cli.options import LISTS
 from runnotary.cli.table import COMMANDS, FORMATS, Command
 
 HEAD: Final = "runnotary: runs flows and keeps a record of every run that anyone can check"
@@ -33,10 +32,5 @@ def overview(noun: str = "") -> str:
 
 
 def _usage(command: Command) -> str:
-    takes = [
-        f"[{option.metavar}]" if option.kind == "maybe" else option.metavar + "…" * (option.kind in LISTS)
-        for option in command.options
-        if not option.names[0].startswith("-")
-    ]
     rest = ["--", command.rest] if command.rest and not command.rest.startswith("[") else []
-    return " ".join([command.name, *takes, *rest])
+    return " ".join([command.name, *command.arguments, *rest])

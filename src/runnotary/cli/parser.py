@@ -167,7 +167,8 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         allow_abbrev=False,
         add_help=False,
     )
-    parser.usage = " ".join(["%(prog)s", _usage_of(command), *(["--", command.rest] if command.rest else [])])
+    rest = ["--", command.rest] if command.rest else []
+    parser.usage = " ".join(["%(prog)s", *command.arguments, "[options]", *rest])
     for option in command.options:
         _add(parser, option)
     everywhere = parser.add_argument_group("everywhere")
@@ -177,15 +178,6 @@ def _parser(command: Command) -> argparse.ArgumentParser:
     if OUTPUT.names[-1] not in {name for option in command.options for name in option.names}:
         parser.add_argument(*OUTPUT.names, dest="format", choices=OUTPUT.choices, help=argparse.SUPPRESS)
     return parser
-
-
-def _usage_of(command: Command) -> str:
-    shown = [
-        f"[{option.metavar}]" if option.kind in ("maybe", "any") else option.metavar
-        for option in command.options
-        if not option.names[0].startswith("-")
-    ]
-    return " ".join([*shown, "[options]"])
 
 
 def _add(parser: argparse._ActionsContainer, option: Option) -> None:
