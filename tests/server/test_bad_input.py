@@ -318,6 +318,7 @@ def test_only_pages_of_its_own_may_ask_a_local_owner(up: Up) -> None:
     for origin in (
         "http://evil.example",
         "null",
+        "http://[",
         f"https://127.0.0.1:{up.port}.evil.example",
         "http://127.0.0.1:1",
     ):

@@ -291,6 +291,13 @@ def test_a_ledger_counts_as_no_run() -> None:
     }
 
 
+@pytest.mark.parametrize("version", ["zz", "", "1.zz"])
+def test_a_scraper_with_a_version_that_is_none_gets_the_plain_text(version: str) -> None:
+    for words in (f"version={version}", f"version={version}; escaping=x"):
+        _, content_type = Metrics().exposition(f"application/openmetrics-text; {words}")
+        assert content_type.startswith(("text/plain", "application/openmetrics-text"))
+
+
 def test_two_servers_in_one_process_do_not_add_up() -> None:
     one, other = Metrics(), Metrics()
     one.request("GET", "/x", 200, 0.1)

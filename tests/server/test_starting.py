@@ -99,7 +99,9 @@ def test_one_key_from_many_clients_at_once(own: Callable[..., Up]) -> None:
 def test_an_update_needs_what_the_caller_saw(up: Up) -> None:
     run = up.run("quick")
     path, tag = f"/runs/{run['id']}", up.get(f"/runs/{run['id']}").headers["etag"]
-    assert up.get(path, headers={"if-none-match": tag}).status == 304
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        assert up.get(path, headers={"if-none-match": known}).status == 304, known
+    assert up.get(path, headers={"if-none-match": '"other"'}).status == 200
     changed = up.ask("PATCH", path, {"label": "new", "tags": ["t"]}, headers={"if-match": tag})
     assert (changed.status, changed.json["label"], changed.json["tags"]) == (200, "new", ["t"])
     assert changed.headers["etag"] != tag
@@ -146,6 +148,21 @@ def test_rerun_is_a_new_run(up: Up) -> None:
     run = up.run("says", {"inputs": {"word": "again"}})
     again = up.post(f"/runs/{run['id']}/rerun", headers=WAIT)
     assert (again.status, again.json["previous_run"], again.json["inputs"]) == (200, run["id"], run["inputs"])
+
+
+def test_a_reason_that_would_not_be_kept_is_refused(up: Up) -> None:
+    run = up.run("quick")["id"]
+    for verb in ("rerun", "resume"):
+        assert up.post(f"/runs/{run}/{verb}", {"reason": "why not"}).code == "invalid_input"
+
+
+def test_a_flow_is_where_its_registration_says(own: Callable[..., Up]) -> None:
+    up = own()
+    up.post("/namespaces", {"name": "lab"})
+    for namespace in ("default", "lab"):
+        made = up.post("/flows", {"definition": QUICK, "namespace": namespace})
+        found = up.ask("GET", made.headers["location"], api="")
+        assert (found.status, found.json["namespace"]) == (200, namespace)
 
 
 def test_putting_away(own: Callable[..., Up]) -> None:

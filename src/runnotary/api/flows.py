@@ -17,7 +17,10 @@ async def register(call: Call) -> Document:
     body = call.body
     words = Words(flow=body.flow, version=body.version, title=body.title, description=body.description)
     document = await call.operations.register(call.who, body.definition, namespace_of(call), words)
-    return Document(document, 201, {"location": f"/api/v1/flows/{document['flow']}"})
+    place = f"/api/v1/flows/{document['flow']}"
+    if document["namespace"] != DEFAULT_NAMESPACE:
+        place += f"?namespace={document['namespace']}"
+    return Document(document, 201, {"location": place})
 
 
 def list_flows(call: Call) -> Document:

@@ -52,7 +52,7 @@ def parameters(kind: type[T], query: bytes) -> T:
     Raises:
         UnknownParameter, InvalidParameter: with the word that is meant.
     """
-    return msgspec_converted(kind, _gathered(kind, _pairs(query)))
+    return _converted(kind, _gathered(kind, _pairs(query)))
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
@@ -86,8 +86,7 @@ def _gathered(kind: type[msgspec.Struct], pairs: Iterable[tuple[str, str]]) -> d
     return found
 
 
-def msgspec_converted(kind: type[T], found: dict[str, Any]) -> T:
-    """Return the struct of these texts."""
+def _converted(kind: type[T], found: dict[str, Any]) -> T:
     try:
         return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as wrong:

@@ -151,9 +151,14 @@ async def show(call: Call) -> Document:
     else:
         document = await call.operations.wait(call.who, call.path["run"], seconds)
     answer = of_run(document)
-    if call.headers.get("if-none-match") == answer.headers["etag"]:
+    if is_known(answer.headers["etag"], call.headers.get("if-none-match", "")):
         return Document(None, 304, answer.headers)
     return answer
+
+
+def is_known(tag: str, known: str) -> bool:
+    """Tell whether an entity tag is among those of the header If-None-Match (RFC 9110 §13.1.2)."""
+    return any(one.strip().removeprefix("W/") in (tag, "*") for one in known.split(","))
 
 
 # --- change ----------------------------------------------------------------------------------------

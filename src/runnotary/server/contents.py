@@ -10,11 +10,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from runnotary.api.call import Content
 from runnotary.core.errors import NotFound
@@ -79,21 +80,35 @@ async def response(content: Content, blobs: Blobs, wanted: str, *, head: bool) -
     """
     source = await run_in_threadpool(Source, content.bytes, blobs)
     try:
-        whole = (0, source.size)
-        begin, end = span(wanted, source.size) or whole
+        part = span(wanted, source.size)
     except NothingThere:
         source.close()
         raise
+    begin, end = part or (0, source.size)
     headers = headers_of(content) | {"content-length": str(end - begin)}
     status = 200
-    if span(wanted, source.size) is not None:
+    if part is not None:
         status, headers["content-range"] = 206, f"bytes {begin}-{end - 1}/{source.size}"
     if head:
         source.close()
         return Response(b"", status, headers, content.media_type)
     if end - begin <= PIECE:
         return Response(b"".join(source.pieces(begin, end)), status, headers, content.media_type)
-    return StreamingResponse(source.pieces(begin, end), status, headers, content.media_type)
+    return _Streamed(source, source.pieces(begin, end), status, headers, content.media_type)
+
+
+class _Streamed(StreamingResponse):
+    """A response in pieces of a source, which is let go of also if nobody takes the first of them."""
+
+    def __init__(self, source: Source, pieces: Iterator[bytes], *words: Any) -> None:
+        super().__init__(pieces, *words)
+        self._source: Final = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._source.close()
 
 
 def span(wanted: str, size: int) -> tuple[int, int] | None:

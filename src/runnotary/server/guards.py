@@ -64,6 +64,14 @@ def host_of(address: str) -> str:
         return ""
 
 
+def place_of(origin: str) -> str:
+    """Return the name and port in an origin; "" if it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 def origins_of(setting: str) -> tuple[str, ...]:
     """Return the origins in the setting `cors_origins`."""
     return tuple(setting.replace(",", " ").split())
@@ -85,7 +93,7 @@ def check_local(headers: Headers, allowed_origins: tuple[str, ...]) -> None:
     origin = headers.get("origin")
     if origin is None or origin in allowed_origins:
         return
-    if urlsplit(origin).netloc.lower() != host.lower():
+    if place_of(origin).lower() != host.lower():
         raise WrongOrigin(
             f"a page of {origin[:80]} may not speak to this server", hint="the setting: cors_origins"
         )

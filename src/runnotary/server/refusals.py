@@ -73,7 +73,7 @@ async def no_route(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         told = problem_of(405, "method_not_allowed", f"{request.method} is not for this path")
     elif error.status_code == 404:
-        told = problem_of(404, "no_such_route", f"there is nothing at {request.url.path[:200]}")
+        told = problem_of(404, "no_such_route", f"there is nothing at {request.scope['path'][:200]}")
     else:
         told = problem_of(error.status_code, "bad_request", error.detail)
     return _told(told, dict(error.headers or {}))
