@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from runnotary.core.chain import Recorded
 from runnotary.core.errors import Conflict, InvalidInput, NamespaceNotFound, NotFound, PermissionDenied
 from runnotary.core.events import By
 from runnotary.core.permissions import Action, People, Who, granted
@@ -387,3 +389,26 @@ def test_who_has_which_role_is_for_admins_to_know(place: Place) -> None:
         assert [one["namespace"] for one in place.access.namespaces(place.owner)] == ["default", "lab"]
 
     asyncio.run(play())
+
+
+def test_who_asks_while_the_first_one_still_reads_waits_for_all_of_it(place: Place) -> None:
+    """Questions come in several threads; a ledger half read knows neither tokens nor their ends."""
+    _, secret = asyncio.run(place.access.create_token(place.owner, "user:ana", name="hers"))
+    asyncio.run(place.access.grant(place.owner, "*", "user:ana", "viewer"))
+    view = place.again()
+    found: list[By | None] = []
+    second = threading.Thread(target=lambda: found.append(view.token(secret)))
+    read = place.store.read
+
+    def slowly(stream: bytes, after: int = 0) -> Iterator[Recorded]:
+        for number, record in enumerate(read(stream, after)):
+            if number == 1 and second.ident is None:
+                second.start()
+                second.join(0.2)  # it must not have an answer yet, so it cannot be waited for
+            yield record
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(place.store, "read", slowly)
+        view.who(By("user:ana", "oidc"))
+    second.join()
+    assert [by.principal if by else by for by in found] == ["user:ana"]

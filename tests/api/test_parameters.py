@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from typing import Annotated
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from runnotary.api.parameters import InvalidParameter, UnknownParameter, moment, parameters
 from runnotary.api.wire import ListRuns, Page
 from runnotary.core.states import State
-from runnotary.engine.cursors import InvalidCursor, cursor, place
+from runnotary.engine.cursors import MARK, InvalidCursor, _check, cursor, place
 from runnotary.engine.following import MARK_BITS, WHOLE, mark, place_of
 
 LISTING = {"flow": ["a"], "order_by": "label"}
@@ -82,6 +85,17 @@ def test_no_other_text_is_taken_for_a_cursor(where: tuple[object, str], data: st
     ):
         with pytest.raises(InvalidCursor):
             place(LISTING, forged)
+
+
+@pytest.mark.parametrize(
+    "forged", ["5", '"x"', "[1]", '["x","y"]', "[1,2]", "[" * 5000, "no JSON", "", "\ud800"]
+)
+def test_a_checksum_is_no_proof_of_a_place(forged: str) -> None:
+    """Anybody can compute one."""
+    data = forged.encode(errors="surrogatepass")
+    text = MARK + urlsafe_b64encode(_check(LISTING, data) + data).rstrip(b"=").decode()
+    with pytest.raises(InvalidCursor):
+        place(LISTING, text, tuple[int, Annotated[str, msgspec.Meta(min_length=26)]])
 
 
 @given(st.integers(1, 2**33), st.integers(1, WHOLE))

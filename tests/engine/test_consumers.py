@@ -17,6 +17,7 @@ from runnotary.core import events as ev
 from runnotary.core.chain import Recorded, ledger_stream, run_stream
 from runnotary.engine.consumers import PIECE, Consumers
 from runnotary.engine.submission import Submission
+from runnotary.ports import Change
 
 Json = Any
 BY = ev.By("user:ana")
@@ -111,6 +112,28 @@ def test_a_consumer_that_fails_is_logged_and_the_next_one_sees_the_event(
     with caplog.at_level(logging.ERROR, "runnotary.consumers"):
         scene(settings, play)
     assert len(caplog.records) == 3
+
+
+def test_a_store_that_fails_once_ends_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(home: Embedded) -> None:
+        seen, failures = Seen(), []
+        consumers = Consumers(home.store, [seen])
+        feed = home.store.feed
+
+        def fails(after: int, limit: int = 1000) -> list[Change]:
+            if not failures:
+                failures.append(after)
+                raise OSError("the disk does not answer")
+            return feed(after, limit)
+
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        monkeypatch.setattr(home.store, "feed", fails)
+        first, last = await played(home, ONE_SET), await played(home, ONE_SET)
+        while consumers.position < home.store.position():
+            await asyncio.sleep(0.001)
+        assert failures and [seen.of(run_stream(run)) for run in (first, last)] == [[1, 2, 3]] * 2
+
+    scene(settings, play)
 
 
 class FromTheStart:

@@ -1,13 +1,14 @@
 """Questions about access: who somebody is, what they may do, and what of it they may be told.
 
 Needs a store and a clock, so it answers beside another engine too. Nothing is folded before the first
-question that needs it: the owner of the home is known without.
+question that needs it: the owner of the home is known without. Questions may come in several threads at once.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -48,12 +49,16 @@ class AccessView:
         self._clock: Final = clock
         self._folded = AccessState()
         self._seqs: dict[str, int] = {}
+        self._is_whole = False
+        self._folding: Final = threading.Lock()
 
     def refresh(self) -> AccessState:
         """Fold what the ledgers hold beyond what was folded, and return the state."""
-        self._fold(DEFAULT)
-        for name in tuple(self._folded.namespaces):
-            self._fold(name)
+        with self._folding:
+            self._fold(DEFAULT)
+            for name in tuple(self._folded.namespaces):
+                self._fold(name)
+            self._is_whole = True
         return self._folded
 
     def _fold(self, ledger: str) -> None:
@@ -64,7 +69,7 @@ class AccessView:
 
     @property
     def _state(self) -> AccessState:
-        return self._folded if self._seqs else self.refresh()
+        return self._folded if self._is_whole else self.refresh()
 
     # --- who asks --------------------------------------------------------------------------------
 

@@ -61,8 +61,9 @@ class Consumers:
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        self._under_way = not self._closed and self._piece()
-        if self._under_way:
+        self._under_way = False  # if the store fails now, the next commit begins again
+        if not self._closed and self._piece():
+            self._under_way = True
             self._loop.call_soon(self._go_on)
 
     def _piece(self) -> bool:

@@ -23,7 +23,7 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import LEDGER, RUN, Recorded, run_stream, stream_name
 from runnotary.core.ids import to_text
-from runnotary.core.permissions import Action, People, Who, granted, visible
+from runnotary.core.permissions import Action, People, Visible, Who, granted, visible
 from runnotary.core.rows import RunRow
 from runnotary.core.states import TERMINAL
 from runnotary.core.times import to_text as time_text
@@ -164,6 +164,7 @@ class Following:
         They come some at a time, or none: whoever takes them gives way to others in between.
         """
         pos, done = place_of(after)
+        shown = visible(who.caller)
         woken = asyncio.Event()
         self._waiting.add(woken)
         try:
@@ -171,7 +172,7 @@ class Following:
                 woken.clear()
                 changes = self._store.feed(pos, PIECE)
                 for change in changes:
-                    yield list(self._frames(who, change, done))
+                    yield list(self._frames(who, shown, change, done))
                     pos, done = change.pos, 0
                 if not changes:
                     await woken.wait()
@@ -203,12 +204,12 @@ class Following:
             if not tail.waiting:
                 self._tails.pop(stream, None)
 
-    def _frames(self, who: Who, change: Change, done: int) -> Iterator[Frame]:
+    def _frames(self, who: Who, shown: Visible, change: Change, done: int) -> Iterator[Frame]:
         """Yield the events of one commit of one stream that the caller may see, but for the first `done`."""
         kind, name = change.stream[:1], change.stream[1:]
         if kind == RUN:
             row = self._store.run(name)
-            if row is None or not visible(who.caller).shows(people_of(row)):
+            if row is None or not shown.shows(people_of(row)):
                 return
             of = {"run": to_text(name)}
         elif kind == LEDGER and self._may_read(who, name.decode()):

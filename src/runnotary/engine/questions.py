@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
@@ -43,6 +43,11 @@ Json = Any
 DEFINITIONS_HELD: Final = 4096
 LOOKS: Final = 5
 """A run that grows while its document is made is looked at again, so often at most."""
+
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+_Id = Annotated[str, msgspec.Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+_AfterRun = tuple[_Number | str | None, _Id]
+"""Where a page of runs ends: the value that they are ordered by, and the id."""
 
 _PAGING: Final = {"limit": 50, "offset": 0, "after": None, "visible": None}
 
@@ -127,7 +132,7 @@ class Questions:
         query = msgspec.structs.replace(query, visible=visible(who.caller))
         after = None
         if page:
-            value, last = place(listing, page)
+            value, last = place(listing, page, _AfterRun)
             after = (value, from_text(last))
         rows = self._store.runs(msgspec.structs.replace(query, after=after, limit=query.limit + 1))
         shown, more = rows[: query.limit], len(rows) > query.limit
@@ -149,7 +154,7 @@ class Questions:
             raise InvalidInput("`offset` and `cursor` exclude each other")
         row = self.seen(who, name)
         listing = ["entries", to_text(row.id)]
-        after = place(listing, page) if page else offset
+        after = place(listing, page, _Number) if page else offset
         flow = self.reader.flow_of(row.definition)
         found: list[Json] = []
         last = after
