@@ -357,8 +357,9 @@ def test_what_needs_the_files_of_a_home_says_so(desk: Desk, command: str) -> Non
 
 def test_nobody_there_is_exit_6(desk: Desk) -> None:
     desk.write("quick.yaml", QUICK)
-    for words in (("run", "list"), ("start", "quick.yaml"), ("run", "watch", "@latest")):
-        refused = desk.run(*words, "--url", "http://127.0.0.1:1")
+    commands = (("run", "list"), ("start", "quick.yaml"), ("run", "watch", "@latest"))
+    begun = [desk.begin(*words, "--url", "http://127.0.0.1:1") for words in commands]
+    for refused in map(desk.end, begun):
         assert (refused.code, refused.out) == (6, "")
         assert "http://127.0.0.1:1" in refused.err
     assert not desk.home.exists()
