@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,15 @@ import pytest
 
 from runnotary import AsyncClient, Client, HomeLocked, InvalidInput, Unreachable
 from runnotary.app.addresses import address_of
-from runnotary.app.in_process import UNREAD, InProcessTransport, LoopThread, Message, Receive, Send
+from runnotary.app.in_process import (
+    UNREAD,
+    AsyncInProcessTransport,
+    InProcessTransport,
+    LoopThread,
+    Message,
+    Receive,
+    Send,
+)
 from tests.client import flows
 from tests.client.service import Server, free_port
 
@@ -183,6 +192,27 @@ def test_who_waits_too_long_for_an_answer_is_told(thread: LoopThread) -> None:
         pytest.raises(httpx2.ReadTimeout),
     ):
         client.get("http://localhost/")
+
+
+def test_who_gives_up_before_an_answer_begins_has_left(thread: LoopThread) -> None:
+    asked, left = threading.Event(), threading.Event()
+
+    async def patient(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        asked.set()
+        await receive()
+        left.set()
+
+    async def give_up() -> None:
+        transport = AsyncInProcessTransport(thread, patient)
+        async with httpx2.AsyncClient(transport=transport, timeout=None) as client:
+            asking = asyncio.ensure_future(client.get("http://localhost/"))
+            await asyncio.to_thread(asked.wait, 20)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    asyncio.run(give_up())
+    assert left.wait(20)
 
 
 def test_an_application_that_breaks_off_is_a_connection_that_does(thread: LoopThread) -> None:

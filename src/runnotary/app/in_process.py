@@ -142,7 +142,11 @@ class InProcessTransport(httpx2.BaseTransport):
         """
         request.read()
         stream = AnswerStream(self._thread, self._app, request)
-        start = stream.next_part()
+        try:
+            start = stream.next_part()
+        except BaseException:  # nobody has the answer yet, so nobody else closes it
+            stream.close()
+            raise
         return httpx2.Response(start["status"], headers=start["headers"], stream=stream)
 
 
@@ -161,7 +165,6 @@ class AnswerStream(httpx2.SyncByteStream):
         try:
             message = self._arrived.get(timeout=self._limit)
         except queue.Empty:
-            self.close()
             raise httpx2.ReadTimeout(f"no answer within {self._limit:g} s") from None
         if message is None:
             raise broken_off(self._asked.exception())
@@ -197,7 +200,11 @@ class AsyncInProcessTransport(httpx2.AsyncBaseTransport):
         """
         await request.aread()
         stream = AsyncAnswerStream(self._thread, self._app, request)
-        start = await stream.next_part()
+        try:
+            start = await stream.next_part()
+        except BaseException:  # nobody has the answer yet, so nobody else closes it
+            await stream.aclose()
+            raise
         return httpx2.Response(start["status"], headers=start["headers"], stream=stream)
 
 
@@ -222,7 +229,6 @@ class AsyncAnswerStream(httpx2.AsyncByteStream):
         try:
             message = await asyncio.wait_for(self._arrived.get(), self._limit)
         except TimeoutError:
-            await self.aclose()
             raise httpx2.ReadTimeout(f"no answer within {self._limit:g} s") from None
         if message is None:
             raise broken_off(await asyncio.to_thread(self._asked.exception))
