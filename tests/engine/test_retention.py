@@ -23,6 +23,7 @@ from runnotary.core.errors import (
     Conflict,
     Held,
     InvalidInput,
+    InvalidRunInput,
     KeyReused,
     NotEnded,
     RunNotFound,
@@ -251,6 +252,42 @@ def test_a_run_that_goes_on_can_be_held(within: Within) -> None:
         await place.home.engine.ended(run)
         with pytest.raises(Held, match="no reason given"):
             await place.service.purge(run, BY)
+
+    assert within(work).findings == ()
+
+
+def test_words_that_look_like_a_file_name_none(within: Within) -> None:
+    """Whoever may start a run could else make `verify` miss what never was."""
+    words = {"$file": digest(b"never was")}
+
+    async def work(place: House) -> None:
+        run = await place.ended(ONE, labels=words, source=words)
+        await place.service.update(run, BY, {"labels": {"$dir": digest(b"nor this")}})
+        metric = f'echo \'{{"metric": {{"$file": "{digest(b"never was")}"}}}}\' >> "$RUNNOTARY_REPORT"'
+        await place.ended({"steps": {"only": {"run": metric}}})
+
+    assert within(work).findings == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"deep": [{"$file": digest(b"never was"), "name": "x", "size": 1}]},
+        {"$dir": digest(b"never was"), "name": "x", "size": 1},
+        {"$dir": digest(b"no tree"), "name": "x", "size": 1},
+        {"$dir": digest(manifest([Entry("x", digest(b"never was"), 1, False)])), "name": "x", "size": 1},
+    ],
+    ids=["nested", "missing", "no tree", "hollow tree"],
+)
+def test_an_input_that_is_not_here_begins_no_run(within: Within, said: Json) -> None:
+    takes: Json = {"inputs": {"given": {"type": "object"}}, "steps": {"only": {"set": {"x": "1"}}}}
+
+    async def work(place: House) -> None:
+        place.blobs.put(b"no tree")
+        place.blobs.put(manifest([Entry("x", digest(b"never was"), 1, False)]))
+        with pytest.raises(InvalidRunInput, match=r"is not here|is no folder"):
+            await place.start(takes, inputs={"given": said})
+        assert place.listed() == set()
 
     assert within(work).findings == ()
 

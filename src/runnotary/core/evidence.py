@@ -3,7 +3,8 @@
 Rules of this file:
 
 1. A digest counts where the format says that a blob stands (`docs/format.md`): in `File`, `Log`, `Large`,
-   `definition`, and in values as `{"$file": …}` or `{"$dir": …}`. Text that looks like one does not.
+   `definition`, and in values as `{"$file": …}` or `{"$dir": …}`. Text that looks like one does not, nor do
+   words that people or steps choose: labels, where a request came from, metrics.
 2. No recursion: a value may be nested as deeply as its writer liked.
 """
 
@@ -37,11 +38,14 @@ _BARREN: Final = (
     ev.By,
     ev.Trigger,
 )
+_WORDS: Final = frozenset({"labels", "source", "was", "set", "metrics", "environment"})
 _HOLDERS: Final = {
-    kind: tuple(field.name for field in structs.fields(kind) if field.type not in _BARREN)
+    kind: tuple(
+        field.name for field in structs.fields(kind) if field.type not in _BARREN and field.name not in _WORDS
+    )
     for kind in ev.CODES
 }
-"""The fields of each event in which a blob may stand: all but those of a type that has no room for one."""
+"""The fields of each event in which a blob may stand: none whose type has no room for one, and no words."""
 
 
 def blobs_in(event: ev.Event) -> Iterator[Named]:

@@ -6,7 +6,8 @@ go to the store's read side and need no engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,8 +18,15 @@ from runnotary.core import ledger
 from runnotary.core.chain import actor_id, run_stream
 from runnotary.core.decide import Cancel, Update
 from runnotary.core.definition import Words
-from runnotary.core.errors import AlreadyEnded, BlobNotFound, KeyReused, PermissionDenied, RunNotFound
-from runnotary.core.evidence import blobs_in_value
+from runnotary.core.errors import (
+    AlreadyEnded,
+    BlobNotFound,
+    InvalidRunInput,
+    KeyReused,
+    PermissionDenied,
+    RunNotFound,
+)
+from runnotary.core.evidence import Named, blobs_in_value
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import canonical, digest, digest_text
 from runnotary.core.ids import to_text, uuid7
@@ -26,6 +34,7 @@ from runnotary.core.inputs import complete
 from runnotary.core.permissions import Action, Caller, People, acting
 from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
+from runnotary.core.trees import BadManifest, entries
 from runnotary.engine.delivery import Delivery
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.loop import Engine
@@ -122,9 +131,9 @@ class Service:
 
         Raises:
             KeyReused: the key stands for a run that was asked for with another body.
-            InvalidRunInput: inputs do not fit; no run was created.
+            InvalidRunInput: inputs do not fit, or name files that are not here; no run was created.
             InvalidInput: a label, tag, name or key is too long.
-            BlobNotFound: the definition, or an input, was purged meanwhile.
+            BlobNotFound: the definition was purged meanwhile.
             PermissionDenied: the caller may not start runs here.
         """
         if not key:
@@ -174,9 +183,10 @@ class Service:
     async def _accept(self, submission: Submission, by: ev.By, key: str = "", body: str = "") -> bytes:
         check_words(submission)
         starter = acting(by, self._caller_of(by), Action.START, People(submission.namespace))
-        self._want(submission)
+        self._want(submission.definition)
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
+        await self._want_all(blobs_in_value(inputs))
         words = submission.words
         flow_id = submission.flow_id
         if words.flow and not flow_id:
@@ -309,13 +319,37 @@ class Service:
         except PermissionDenied:
             return None
 
-    def _want(self, submission: Submission) -> None:
-        """Keep what the run will name from being discarded meanwhile, and see that it was not already."""
-        inputs = [named.digest for named in blobs_in_value(submission.inputs)]
-        for blob in (submission.definition, *inputs):
-            self._blobs.want(blob)
-            if blob in self._retention.discarded and not self._blobs.has(blob):
-                raise BlobNotFound(f"{blob} was purged", hint="put it again")
+    def _want(self, blob: str) -> None:
+        """Keep what a run will name from being discarded meanwhile, and see that it was not already."""
+        self._blobs.want(blob)
+        if blob in self._retention.discarded and not self._blobs.has(blob):
+            raise BlobNotFound(f"{blob} was purged", hint="put it again")
+
+    async def _want_all(self, inputs: Iterable[Named]) -> None:
+        """Do the same for the files that inputs are, all of which must be here: `verify` will look for them.
+
+        Raises:
+            InvalidRunInput: one is not, or is no folder though an input says so.
+        """
+        named = set(inputs)
+        trees = [one for one in named if one.form == "tree"]
+        for one in named:
+            self._want_input(one.digest)
+        for tree in trees:
+            await asyncio.to_thread(self._want_inside, tree.digest)
+
+    def _want_inside(self, tree: str) -> None:
+        try:
+            inside = entries(self._blobs.get(tree))
+        except BadManifest:
+            raise InvalidRunInput([f"inputs: {tree} is no folder"]) from None
+        for entry in inside:
+            self._want_input(entry.blob)
+
+    def _want_input(self, blob: str) -> None:
+        self._blobs.want(blob)
+        if not self._blobs.has(blob):
+            raise InvalidRunInput([f"inputs: {blob} is not here; put its bytes first"])
 
     def _packed(self, value: dict[str, Json]) -> tuple[dict[str, Json], ev.Large | None]:
         data = canonical(value)
