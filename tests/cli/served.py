@@ -6,6 +6,7 @@ import atexit
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.cli.prepared import Prepared
 from tests.cli.terminal import Desk, Done
@@ -46,6 +47,10 @@ class Served(Desk):
         self.up = Up(path.with_name(f"{path.name}-server")).start()
         self.home = self.up.home
         self.environ["RUNNOTARY_URL"] = self.up.url
+
+    def run(self, *words: str, **more: Any) -> Done:
+        """Run a command to its end, as a fork."""
+        return prepared().run(words, self.path, self.environ | more.get("env", {}))
 
     def restart(self) -> None:
         """Kill the server as a power cut would, and start it again."""
