@@ -44,7 +44,7 @@ DEFINITIONS_HELD: Final = 4096
 LOOKS: Final = 5
 """A run that grows while its document is made is looked at again, so often at most."""
 
-_Number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Id = Annotated[str, msgspec.Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 _AfterRun = tuple[_Number | str | None, _Id]
 """Where a page of runs ends: the value that they are ordered by, and the id."""
@@ -251,12 +251,7 @@ class Questions:
         return self._folder(self.seen(who, name), digest)
 
     def _folder(self, row: RunRow, digest: str) -> list[trees.Entry] | None:
-        if digest not in self._folders(row):
-            return None
-        try:
-            return trees.entries(self.reader.blobs.get(digest))
-        except trees.BadManifest:
-            return None  # whoever started the run said that it were one
+        return trees.entries(self.reader.blobs.get(digest)) if digest in self._folders(row) else None
 
     def _folders(self, row: RunRow) -> set[str]:
         """Return the digests of the folders that a run took, gave and made on the way."""
