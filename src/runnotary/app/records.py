@@ -22,7 +22,17 @@ from runnotary.executors.process.environment import read_shell
 Json = Any
 INTERRUPTED = "interrupted"
 
-__all__ = ["INTERRUPTED", "Reader", "Shell", "has_engine", "output_of", "reading", "shell_of", "shown_status"]
+__all__ = [
+    "INTERRUPTED",
+    "Reader",
+    "Shell",
+    "document_of",
+    "has_engine",
+    "output_of",
+    "reading",
+    "shell_of",
+    "shown_status",
+]
 
 
 @contextmanager
@@ -41,6 +51,16 @@ def reading(settings: Settings) -> Iterator[Reader]:
     else:
         with home.reading(settings) as reader:
             yield reader
+
+
+def document_of(settings: Settings, name: str) -> Json:
+    """Return the document of the run that a name means.
+
+    Raises:
+        RunNotFound: there is none. Unreachable: the server does not answer.
+    """
+    with reading(settings) as reader:
+        return reader.document(reader.resolve(name))
 
 
 def has_engine(settings: Settings) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from argparse import Namespace
 from typing import Any, Final
 
-from runnotary.app.records import reading
+from runnotary.app.records import document_of
 from runnotary.app.session import Session, session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
@@ -42,7 +42,7 @@ async def _updated(args: Namespace, settings: Settings, chosen: list[str]) -> li
 async def _one(args: Namespace, settings: Settings, engine: Session, run: str) -> Json:
     """Change one run as it is now; if something happens to it meanwhile, look again."""
     for left in reversed(range(TRIES)):
-        document = await asyncio.to_thread(_document, settings, run)
+        document = await asyncio.to_thread(document_of, settings, run)
         changes = changes_of(args, document)
         if not changes:
             return document
@@ -65,11 +65,6 @@ def changes_of(args: Namespace, document: Json) -> dict[str, Json]:
         if (wanted := list(dict.fromkeys(wanted))) != document[name]:
             changes[name] = wanted
     return changes
-
-
-def _document(settings: Settings, run: str) -> Json:
-    with reading(settings) as reader:
-        return reader.document(reader.resolve(run))
 
 
 def _write(documents: list[Json]) -> None:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from contextlib import suppress
 from typing import Any
 
-from runnotary.app.records import reading
+from runnotary.app.records import document_of, reading
 from runnotary.app.session import Session, session
 from runnotary.cli.asked import duration_ms, settings_of
 from runnotary.cli.following import GRACE_MS, LEFT, Enter, follow, unless_interrupted
@@ -28,7 +28,7 @@ ENDED_OTHERWISE = AlreadyEnded.exit_code
 def watch(args: Namespace) -> int:
     """Follow a run to its end; one that is over is shown as it ended."""
     settings = settings_of(args)
-    document = _document(settings, args.run)
+    document = document_of(settings, args.run)
     if document["status"] in TERMINAL:
         with reading(settings) as reader:
             emit(args.format, document, lambda: conclude(Page(), settings, reader, document))
@@ -43,7 +43,7 @@ def resume(args: Namespace) -> int:
         AlreadyEnded: it is over.
     """
     settings = settings_of(args)
-    document = _document(settings, args.run)
+    document = document_of(settings, args.run)
     if document["status"] in TERMINAL:
         raise AlreadyEnded(
             f"run {document['id']} has ended: {outcome(document)}",
@@ -70,7 +70,7 @@ def cancel(args: Namespace) -> int:
         left = follow(settings, _cancelling(args, chosen[0]), view_for(quiet=False, skip_past=True)).left
         if left:
             return LEFT
-        results: list[Json | Refused] = [_document(settings, chosen[0])]
+        results: list[Json | Refused] = [document_of(settings, chosen[0])]
     else:
         results = unless_interrupted(_cancelled(args, settings, chosen))
     worst = tell_refused(results)
@@ -99,7 +99,7 @@ async def _cancelled(args: Namespace, settings: Settings, chosen: list[str]) -> 
             await _cancelling(args, run)(engine)
             async for _ in engine.changes(run):
                 pass
-            return await asyncio.to_thread(_document, settings, run)
+            return await asyncio.to_thread(document_of, settings, run)
 
         return await each(chosen, one, args.concurrency)
 
@@ -108,8 +108,3 @@ def _write(documents: list[Json]) -> None:
     page = Page()
     for document in documents:
         page.line(f"{outcome(document)}   run {document['id']}")
-
-
-def _document(settings: Settings, name: str) -> Json:
-    with reading(settings) as reader:
-        return reader.document(reader.resolve(name))

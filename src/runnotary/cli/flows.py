@@ -16,7 +16,7 @@ from runnotary.app.records import reading
 from runnotary.app.session import session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
-from runnotary.cli.listing import moment
+from runnotary.cli.listing import when
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.plans import step_document, waits_for, write_steps
 from runnotary.config import Settings
@@ -191,7 +191,7 @@ def flows(args: Namespace) -> int:
             *([flow["namespace"]] if shown else []),
             flow["flow"],
             words.visible(flow["version"] or ""),
-            moment(words.microseconds(flow["changed_at"]) or 0),
+            when(flow["changed_at"]),
             (words.short_digest(flow["definition_hash"]), words.DIM),
             words.visible(flow["title"] or ""),
         ]
@@ -210,7 +210,7 @@ def history(args: Namespace) -> int:
         changes = reader.versions(args.flow, namespace)
     table: list[list[Part]] = [
         [
-            moment(words.microseconds(change["time"]) or 0),
+            when(change["time"]),
             words.visible(change.get("version") or ""),
             (words.short_digest(change["definition"]), words.DIM),
             words.visible(change["by"]["principal"]),

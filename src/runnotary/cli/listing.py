@@ -76,7 +76,7 @@ def _write_runs(answer: Json, most: int | None) -> None:
                 words.short(document["id"]),
                 words.visible(document["flow"] or "") or "–",
                 (status, words.STYLES[status]),
-                moment(words.microseconds(document["created_at"]) or 0),
+                when(document["created_at"]),
                 words.took(*times),
                 " ".join([words.visible(document["label"] or ""), *(f"({mark})" for mark in marks)]).strip(),
             ]
@@ -91,6 +91,12 @@ def _write_runs(answer: Json, most: int | None) -> None:
 def moment(at: int) -> str:
     """Write a time as this machine's date and time of day."""
     return datetime.fromtimestamp(at / 1_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def when(time: str | None) -> str:
+    """Write the time of a document; nothing if there is none."""
+    at = words.microseconds(time)
+    return "" if at is None else moment(at)
 
 
 def tasks(args: Namespace) -> int:

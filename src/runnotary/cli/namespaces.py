@@ -10,7 +10,7 @@ from runnotary.app.access import asked
 from runnotary.app.session import session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
-from runnotary.cli.listing import moment
+from runnotary.cli.listing import when
 from runnotary.cli.output import Page, Part, emit
 from runnotary.config import Settings
 from runnotary.core import principals
@@ -48,7 +48,7 @@ def spaces(args: Namespace) -> int:
         [
             one["namespace"],
             ", ".join(one["your_roles"]),
-            (_when(one["created_at"]), words.DIM),
+            (when(one["created_at"]), words.DIM),
             words.visible(one["title"] or ""),
         ]
         for one in found
@@ -70,9 +70,7 @@ def _write(found: Json) -> None:
     page = Page()
     page.line((found["namespace"], words.BOLD), f"  {words.visible(found['title'] or '')}".rstrip())
     if found["created_by"]:
-        page.line(
-            (f"created {_when(found['created_at'])} by {words.visible(found['created_by'])}", words.DIM)
-        )
+        page.line((f"created {when(found['created_at'])} by {words.visible(found['created_by'])}", words.DIM))
     if found.get("roles") is None:
         page.line(("your roles ", words.DIM), ", ".join(found["your_roles"]) or "none")
         return
@@ -87,7 +85,7 @@ def audit(args: Namespace) -> int:
     changes = asked(settings_of(args), "history", namespace=args.namespace)
     table: list[list[Part]] = [
         [
-            _when(one["time"]),
+            when(one["time"]),
             one["by"]["principal"],
             (one["by"].get("role", ""), words.DIM),
             f"{one['kind']} {one['subject']}: {_said(one['was'])} → {_said(one['set'])}",
@@ -155,8 +153,3 @@ def groups(args: Namespace) -> int:
         key="group",
     )
     return 0
-
-
-def _when(time: str | None) -> str:
-    at = words.microseconds(time)
-    return moment(at) if at is not None else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from runnotary.app.intake import ExecRequest, StartRequest, is_file
 from runnotary.app.planning import planned
-from runnotary.app.records import reading, shown_status
+from runnotary.app.records import document_of, reading, shown_status
 from runnotary.app.session import Session
 from runnotary.cli import copying, words
 from runnotary.cli.asked import duration_ms, json_object, pairs, settings_of
@@ -41,7 +41,8 @@ def start(args: Namespace) -> int:
             return 0
         target = Path(args.out) if args.out else None
         if settings.url and not (args.wait or args.watch or target):
-            return _accepted(args, settings, request)
+            # The server goes on with it whether anybody looks or not.
+            return told(args, settings, accepted(settings, lambda engine: engine.start(request)))
         view = view_for(quiet=args.quiet, wait=args.wait)
         return _run(args, settings, request, view, target)
     except NotFound as missing:
@@ -56,15 +57,13 @@ def start(args: Namespace) -> int:
 def rerun(args: Namespace) -> int:
     """Start the definition of a run on the same inputs again."""
     settings = settings_of(args)
-    with reading(settings) as reader:
-        before = reader.document(reader.resolve(args.run))["id"]
+    before = document_of(settings, args.run)["id"]
 
     async def enter(engine: Session) -> str:
         return await engine.rerun(before, args.idempotency_key or "")
 
     if settings.url and not (args.wait or args.watch):
-        told(args, settings, accepted(settings, enter))
-        return 0
+        return told(args, settings, accepted(settings, enter))
     return concluded(args, settings, follow(settings, enter, view_for(quiet=args.quiet, wait=args.wait)))
 
 
@@ -124,21 +123,14 @@ def _request(args: Namespace, **more: Any) -> StartRequest:
     )
 
 
-def _accepted(args: Namespace, settings: Settings, request: StartRequest) -> int:
-    """Start a run on a server, which goes on with it whether anybody looks or not."""
-    run = accepted(settings, lambda engine: engine.start(request))
-    told(args, settings, run)
-    return 0
-
-
-def told(args: Namespace, settings: Settings, run: str) -> None:
-    """Write which run was accepted."""
+def told(args: Namespace, settings: Settings, run: str) -> int:
+    """Write which run was accepted; return the exit status."""
     if args.quiet:
         print(run)
-        return
-    with reading(settings) as reader:
-        document = reader.document(reader.resolve(run))
+        return 0
+    document = document_of(settings, run)
     emit(args.format, document, lambda: write_accepted(Page(), document))
+    return 0
 
 
 def _run(args: Namespace, settings: Settings, request: StartRequest, view: View, target: Path | None) -> int:

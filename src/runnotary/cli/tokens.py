@@ -10,7 +10,7 @@ from runnotary.app.access import asked, own_name
 from runnotary.app.system import SystemClock
 from runnotary.cli import words
 from runnotary.cli.asked import duration_ms, settings_of
-from runnotary.cli.listing import moment
+from runnotary.cli.listing import when
 from runnotary.cli.namespaces import change
 from runnotary.cli.output import Page, Part, emit
 
@@ -35,7 +35,7 @@ def create(args: Namespace) -> int:
         reason=args.reason or "",
     )
     if args.format in (None, "table"):
-        until = f"until {_when(made['expires_at'])}" if made["expires_at"] else "for ever"
+        until = f"until {when(made['expires_at'])}" if made["expires_at"] else "for ever"
         print(f"token {made['id']} of {made['principal']}, good {until}", file=sys.stderr)
         print("its secret is shown this once:", file=sys.stderr)
     emit(args.format, made, lambda: print(made["secret"]))
@@ -52,7 +52,7 @@ def tokens(args: Namespace) -> int:
             words.visible(one["principal"]),
             f"…{one['last4']}",
             (one["status"], STYLES[one["status"]]),
-            _when(one["expires_at"]) or NEVER,
+            when(one["expires_at"]) or NEVER,
             " ".join(one["scopes"]),
         ]
         for one in found
@@ -74,8 +74,3 @@ def revoke(args: Namespace) -> int:
 
     emit(args.format, ended[0] if len(ended) == 1 else ended, write, each=ended)
     return 0
-
-
-def _when(time: str | None) -> str:
-    at = words.microseconds(time)
-    return moment(at) if at is not None else ""
