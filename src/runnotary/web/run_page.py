@@ -52,7 +52,7 @@ def run(visit: Visit) -> Answer:
         parent=(document["parent"] or {}).get("run"),
         failures=[failure(visit, document, task) for task in failed[:FAILURES_SHOWN]],
         more_failures=max(0, len(failed) - FAILURES_SHOWN),
-        wrong="" if failed or not document["error"] else document["error"]["message"],
+        wrong="" if failed else went_wrong(document),
         tasks=rows(visit, document, listed),
         more_tasks=more_tasks,
         inputs=named(document["id"], document["inputs"]),
@@ -66,6 +66,11 @@ def run(visit: Visit) -> Answer:
         earlier=earlier,
         events=EVENTS,
     )
+
+
+def went_wrong(document: Json) -> str:
+    """Say why a run failed, if it did: somebody's reason to cancel one is nothing that went wrong."""
+    return document["error"]["message"] if document["status"] == State.FAILED and document["error"] else ""
 
 
 # --- steps -----------------------------------------------------------------------------------------
