@@ -32,17 +32,17 @@ def file(visit: Visit) -> Answer:
     found = visit.operations.file(who, document["id"], f"{blob}/{path}" if path else blob)
     if path and is_digest(blob):
         return _file(visit, document, found, path, folder=blob)
-    name = _name(visit, document, found.digest) or found.name
+    name = _name(visit, document, found.digest, found.name)
     entries = visit.operations.folder(who, document["id"], found.digest)
     if entries is not None:
         return _folder(visit, document, found.digest, name, entries)
     return _file(visit, document, found, name)
 
 
-def _name(visit: Visit, document: Json, digest: str) -> str:
+def _name(visit: Visit, document: Json, digest: str, otherwise: str) -> str:
     """Return what a run calls a file or a folder."""
     files = visit.operations.files(visit.known(), document["id"])["files"]
-    return next((one["path"] for one in shown_files(files) if one["blob"] == digest), "")
+    return next((one["path"] for one in shown_files(files) if one["blob"] == digest), otherwise)
 
 
 def _folder(visit: Visit, document: Json, digest: str, name: str, entries: list[Entry]) -> Answer:
@@ -71,22 +71,26 @@ def _folder(visit: Visit, document: Json, digest: str, name: str, entries: list[
 def _file(visit: Visit, document: Json, found: Bytes, name: str, folder: str = "") -> Answer:
     """Show a file; `name` is its path if it stands in a folder."""
     run_id, size = document["id"], visit.operations.reader.blobs.size(found.digest)
+    above = None
+    address = addresses.of_bytes(run_id, found.digest)
+    if folder:
+        above = {
+            "name": _name(visit, document, folder, "folder"),
+            "address": addresses.of_file(run_id, folder),
+        }
+        address = addresses.of_bytes(run_id, folder, name)
     return visit.page(
         "file.html",
         run=document,
         flow_address=addresses.of_flow(document["flow"], document["namespace"]),
-        folder={"name": _name(visit, document, folder), "address": addresses.of_file(run_id, folder)}
-        if folder
-        else None,
+        folder=above,
         name=name,
         file_name=found.name,
         digest=found.digest,
         size=size,
         text=_text(_beginning(visit, found)),
         left_out=max(0, size - TEXT_MAX),
-        address=addresses.of_bytes(run_id, folder, name)
-        if folder
-        else addresses.of_bytes(run_id, found.digest),
+        address=address,
     )
 
 
