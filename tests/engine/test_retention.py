@@ -269,6 +269,43 @@ def test_words_that_look_like_a_file_name_none(within: Within) -> None:
     assert within(work).findings == ()
 
 
+@pytest.mark.parametrize("mark", ["$file", "$dir"])
+@pytest.mark.parametrize("whole", [True, False], ids=["in CEL", "as it stands"])
+def test_an_expression_makes_up_no_file(within: Within, mark: str, whole: bool) -> None:
+    async def work(place: House) -> None:
+        never = digest(b"never was")
+        said: Json = (
+            f"[{{'{mark}': '{never}', 'name': 'x', 'size': 1}}]" if whole else {"deep": [{mark: never}]}
+        )
+        run = await place.ended({"steps": {"only": {"set": {"x": said}}}})
+        row = place.store.run(run)
+        assert row is not None and row.status == "failed" and f"{never} is no file" in row.error
+
+    assert within(work).findings == ()
+
+
+def test_an_expression_passes_on_the_files_that_it_sees(within: Within) -> None:
+    takes: Json = {
+        "inputs": {"given": {"type": "object"}},
+        "steps": {
+            "make": {"run": "echo made > made.txt", "files": ["made.txt"]},
+            "both": {"set": {"x": "[inputs.given, steps.make.files['made.txt']]"}},
+            "each": {
+                "for_each": "steps.both.values.x",
+                "set": {"x": {"deep": ["${{ each.value }}", "${{ inputs.given }}"]}},
+            },
+        },
+    }
+
+    async def work(place: House) -> None:
+        given = {"$file": place.blobs.put(b"given"), "name": "g", "size": 5}
+        run = await place.ended(takes, inputs={"given": given})
+        row = place.store.run(run)
+        assert row is not None and row.status == "success", row.error
+
+    assert within(work).findings == ()
+
+
 @pytest.mark.parametrize(
     "said",
     [

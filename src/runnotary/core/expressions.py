@@ -152,6 +152,13 @@ class Shifted(Compiled):
         return self.inner.evaluate(scope)
 
 
+def is_path(expression: object) -> bool:
+    """Tell whether an expression only looks up what is there, and so cannot make anything up."""
+    while isinstance(expression, Shifted):
+        expression = expression.inner
+    return isinstance(expression, Path)
+
+
 class Truth(Shifted):
     """A condition: like its expression, but only true and false will do."""
 

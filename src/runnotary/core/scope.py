@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from runnotary.core.events import File, Large
-from runnotary.core.expressions import EvaluationError
+from runnotary.core.evidence import blobs_in_value
+from runnotary.core.expressions import EvaluationError, is_path
 from runnotary.core.flow import Condition, Expression, Scope, Step
 from runnotary.core.run import Run, Task, key_of
 from runnotary.core.states import State
@@ -55,16 +56,30 @@ def evaluate(run: Run, expression: Expression, task: Task) -> Json:
     """Evaluate for one task. What refers to a step that did not succeed is null, not an error.
 
     Raises:
-        EvaluationError: the expression has no value although every step it names succeeded.
+        EvaluationError: it has no value although every step it names succeeded, or it makes up a file.
         NeedsLoad: a blob's value is needed first.
     """
     scope = _scope(run, expression.steps, task)
     try:
-        return expression.evaluate(scope)
+        value = expression.evaluate(scope)
     except EvaluationError:
         if any(_state(run, name) is not State.SUCCESS for name in expression.steps):
             return None
         raise
+    if isinstance(value, dict | list) and not is_path(expression):
+        _refuse_made_up(value, scope)
+    return value
+
+
+def _refuse_made_up(value: Json, scope: Scope) -> None:
+    """Let an expression pass on files that it can see, and no others: the record vouches for what is one."""
+    named = set(blobs_in_value(value))
+    for part in ("each", "steps", "inputs"):
+        if not named:
+            return
+        named.difference_update(blobs_in_value(scope.get(part)))
+    if named:
+        raise EvaluationError(f"{named.pop().digest} is no file of an input or a step that is named here")
 
 
 def holds(run: Run, condition: Condition, task: Task, step: Step | None) -> bool:
