@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from runnotary.app.listing import FILTERS, PAGING, pages
@@ -88,15 +88,9 @@ def _write_runs(answer: Json, most: int | None) -> None:
         page.line(("more: ", words.DIM), f"--limit {most * 10}, --all, or --cursor {answer['next_cursor']}")
 
 
-def moment(at: int) -> str:
-    """Write a time as this machine's date and time of day."""
-    return datetime.fromtimestamp(at / 1_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
 def when(time: str | None) -> str:
-    """Write the time of a document; nothing if there is none."""
-    at = words.microseconds(time)
-    return "" if at is None else moment(at)
+    """Write the time of a document as this machine's date and time of day; nothing if there is none."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
 
 
 def tasks(args: Namespace) -> int:
