@@ -34,6 +34,7 @@ from runnotary.core.trees import Entry, manifest
 from runnotary.engine import retention
 from runnotary.engine.service import Submission
 from runnotary.ports import RunQuery, Unnamed
+from runnotary.store import backup
 from runnotary.store.verify import Report, verify
 
 Json = Any
@@ -534,6 +535,32 @@ def test_a_sweep_reads_the_log_once_and_each_blob_goes_with_its_last_run(
 
     report = within(work)
     assert report.findings == () and report.checked["purged"] == 4
+
+
+def test_a_copy_during_which_runs_are_purged_is_given_up(
+    within: Within, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The database was copied with a run whose files have gone before they were."""
+
+    async def work(place: House) -> None:
+        run = await place.ended(MAKES, inputs={"name": "a"})
+        loop, copied = asyncio.get_running_loop(), backup._copy_blobs
+
+        def purged_first(source: Path, target: Path) -> int:
+            asyncio.run_coroutine_threadsafe(place.service.purge(run, BY), loop).result(PATIENCE_S)
+            return copied(source, target)
+
+        home, target = place.home.settings.home, tmp_path / "copy"
+        with monkeypatch.context() as patched:
+            patched.setattr(backup, "_copy_blobs", purged_first)
+            with pytest.raises(Conflict, match="purged while the copy was made"):
+                await asyncio.to_thread(backup.backup, home, target)
+        assert not target.exists()
+        await place.ended(MAKES, inputs={"name": "b"})
+        assert await asyncio.to_thread(backup.backup, home, target) == 1
+        assert verify(target, deep=True).ok
+
+    assert within(work).findings == ()
 
 
 def test_the_folder_of_a_failed_attempt_goes_with_the_run(within: Within, settings: Settings) -> None:

@@ -4,7 +4,9 @@ Rules of this file:
 
 1. The database first, as one snapshot by SQLite's own means; then the files. A file is kept before an event
    names it and never changes, so the files copied afterwards hold all that the snapshot names.
-2. The copy gets its name when it is complete; until then it stands beside it under another one.
+2. A purge alone takes files away. If one was written since the snapshot, the copy may lack what the snapshot
+   names, and is given up.
+3. The copy gets its name when it is complete; until then it stands beside it under another one.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
+from runnotary.core import chain
 from runnotary.core.errors import Conflict
+from runnotary.core.events import StreamErased
 from runnotary.store import files
 from runnotary.store.sqlite import connect_reader, database
+from runnotary.store.statements import SQL
 
 
 def backup(home: Path, target: Path) -> int:
@@ -24,7 +30,7 @@ def backup(home: Path, target: Path) -> int:
 
     Raises:
         FileMissing: there is no record here.
-        Conflict: `target` exists.
+        Conflict: `target` exists, or runs were purged meanwhile.
     """
     if target.exists():
         raise Conflict(f"{target} exists", hint="name a folder that does not")
@@ -34,6 +40,8 @@ def backup(home: Path, target: Path) -> int:
     try:
         _copy_database(home, growing)
         count = _copy_blobs(home / "blobs", growing / "blobs")
+        if _has_purged(home, since=growing):
+            raise Conflict("runs were purged while the copy was made", hint="make it again")
         files.sync_folder(growing)
         growing.rename(target)
         files.sync_folder(target.parent)
@@ -57,6 +65,22 @@ def _copy_database(home: Path, growing: Path) -> None:
         source.close()
 
 
+def _has_purged(home: Path, *, since: Path) -> bool:
+    """Tell whether a home has tombstones that an earlier copy of its record has not."""
+    copy, now = connect_reader(since), connect_reader(home)
+    try:
+        (pos,) = copy.execute(SQL["last_pos"]).fetchone()
+        for _, stream, from_seq, seq in now.execute(SQL["feed"], (pos, -1)):
+            if stream[:1] == chain.LEDGER:
+                events = now.execute(SQL["read_stream"], (stream, from_seq - 1, seq - from_seq + 1))
+                if any(isinstance(chain.opened(*event).event, StreamErased) for event in events):
+                    return True
+        return False
+    finally:
+        copy.close()
+        now.close()
+
+
 def _copy_blobs(source: Path, target: Path) -> int:
     target.mkdir()
     count = 0
@@ -65,8 +89,9 @@ def _copy_blobs(source: Path, target: Path) -> int:
             continue
         (target / folder.name).mkdir()
         for path in sorted(folder.iterdir()):
-            _copy_file(path, target / folder.name / path.name)
-            count += 1
+            with suppress(FileNotFoundError):  # purged since it was listed: see rule 2
+                _copy_file(path, target / folder.name / path.name)
+                count += 1
         files.sync_folder(target / folder.name)
     files.sync_folder(target)
     return count
