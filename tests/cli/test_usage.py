@@ -137,6 +137,12 @@ def test_a_filter_without_a_value_is_not_every_run(desk: Desk) -> None:
     assert desk.json("run", "update", run, "--tag", "y")["tags"] == ["x", "y"]
 
 
+def test_a_time_that_is_none_is_refused_once_and_before_any_run_is_looked_for(desk: Desk) -> None:
+    refused = desk.run("run", "cancel", "--filter", "status=running", "--grace", "soon")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error: --grace soon: write ")
+
+
 def test_a_flow_without_a_name_is_not_pushed_and_makes_no_home(desk: Desk) -> None:
     desk.write("flow.yaml", "steps: {a: {run: 'true'}}\n")
     refused = desk.run("flow", "push", "flow.yaml")

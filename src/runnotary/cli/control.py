@@ -65,14 +65,15 @@ def _taken_up(args: Namespace, settings: Settings, run: str, *, renew: bool) -> 
 def cancel(args: Namespace) -> int:
     """End runs; each is followed until it has ended. One that ended otherwise is a conflict."""
     settings = settings_of(args)
+    grace_ms = duration_ms("--grace", args.grace, GRACE_MS)
     chosen = [document["id"] for document in meant(args, settings, status=sorted(OPEN))]
     if len(chosen) == 1:
-        left = follow(settings, _cancelling(args, chosen[0]), view_for(quiet=False, skip_past=True)).left
-        if left:
+        ending = _cancelling(args, chosen[0], grace_ms)
+        if follow(settings, ending, view_for(quiet=False, skip_past=True)).left:
             return LEFT
         results: list[Json | Refused] = [document_of(settings, chosen[0])]
     else:
-        results = unless_interrupted(_cancelled(args, settings, chosen))
+        results = unless_interrupted(_cancelled(args, settings, chosen, grace_ms))
     worst = tell_refused(results)
     documents = [one for one in results if not isinstance(one, Refused)]
     if any(document["status"] != "cancelled" for document in documents):
@@ -81,9 +82,7 @@ def cancel(args: Namespace) -> int:
     return worst
 
 
-def _cancelling(args: Namespace, run: str) -> Enter:
-    grace_ms = duration_ms("--grace", args.grace, GRACE_MS)
-
+def _cancelling(args: Namespace, run: str, grace_ms: int) -> Enter:
     async def enter(engine: Session) -> str:
         await engine.cancel(run, reason=args.reason or "", grace_ms=grace_ms, force=args.force)
         return run
@@ -91,12 +90,14 @@ def _cancelling(args: Namespace, run: str) -> Enter:
     return enter
 
 
-async def _cancelled(args: Namespace, settings: Settings, chosen: list[str]) -> list[Json | Refused]:
+async def _cancelled(
+    args: Namespace, settings: Settings, chosen: list[str], grace_ms: int
+) -> list[Json | Refused]:
     """Ask for the end of runs, so many at a time, and see each end."""
     async with session(settings) as engine:
 
         async def one(run: str) -> Json:
-            await _cancelling(args, run)(engine)
+            await _cancelling(args, run, grace_ms)(engine)
             async for _ in engine.changes(run):
                 pass
             return await asyncio.to_thread(document_of, settings, run)

@@ -22,7 +22,6 @@ class Picture:
         self.flow: Final[Flow] = reader.flow_of(self.row.definition)
         self._record: Final = TaskRecord(self.row.id, self.flow, reader.value)
         self._seq = 0
-        self.cancelling = False
 
     def read_on(self) -> list[Recorded]:
         """Take in what was recorded since the last time, and return it."""
