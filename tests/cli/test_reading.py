@@ -256,3 +256,29 @@ def test_flow_push_and_validate(desk: Desk) -> None:
     assert [answer["ok"] for answer in both.json] == [True, False]
     assert len(both.json[1]["problems"]) >= 2
     assert "bad.yaml:1:" in both.err
+
+
+MEASURES = """
+flow: measures
+steps:
+  train:
+    run: |
+      echo '{"metric": {"loss": 0.5, "rows": 12}}' >> "$RUNNOTARY_REPORT"
+      echo '{"metric": {"loss": 0.25}}' >> "$RUNNOTARY_REPORT"
+  score: {needs: [train], run: "echo '{\\"metric\\": {\\"auc\\": 0.9}}' >> $RUNNOTARY_REPORT"}
+"""
+
+
+def test_metrics(desk: Desk) -> None:
+    desk.write("measures.yaml", MEASURES)
+    run = desk.ok("start", "measures.yaml", "-o", "json").json
+    assert desk.ok("run", "metrics", run["id"], "-o", "json").json == run["metrics"]
+    assert run["metrics"] == {"loss": 0.25, "rows": 12, "auc": 0.9}
+    lines = desk.ok("run", "metrics", run["id"]).out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["METRIC", "VALUE", "TASK"],
+        ["auc", "0.9", "score"],
+        ["loss", "0.25", "train"],
+        ["rows", "12", "train"],
+    ]
+    assert desk.ok("run", "metrics", run["id"], "-o", "name").out.split() == ["auc", "loss", "rows"]

@@ -89,6 +89,8 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "run logs @latest:sales -f",
         "run audit @latest:sales",
         "run audit @latest:quick -o json",
+        "run metrics @latest:sales",
+        "run metrics @latest:sales -o json",
         "run lineage @latest:sales",
         "run lineage @latest:sales -o json",
         "run files @latest:sales",

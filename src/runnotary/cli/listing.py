@@ -1,4 +1,4 @@
-"""`run list`, `run tasks` and `run audit`: tables of runs, tasks and events."""
+"""`run list`, `run tasks`, `run metrics` and `run audit`: tables of runs, tasks, numbers and events."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from runnotary.cli.steps import chosen_tasks, states_of, task_rows
 from runnotary.cli.wording import told
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput
+from runnotary.core.events import TaskEnded, TaskReported
 from runnotary.core.rows import RunRow
 from runnotary.core.states import OPEN, State
 
@@ -103,6 +104,24 @@ def tasks(args: Namespace) -> int:
     rows = task_rows(found, flow, states_of(everything))
     headers = ("TASK", "STATUS", "TOOK", "TRY", "")
     emit(args.format, found, lambda: Page().table(rows, headers, right="2"), each=found, key="key")
+    return 0
+
+
+def metrics(args: Namespace) -> int:
+    """List what the steps of a run reported: the last value of each name, also while it goes on."""
+    last: dict[str, Json] = {}
+    with reading(settings_of(args)) as reader:
+        for entry in reader.history(reader.resolve(args.run)):
+            if isinstance(entry.event, TaskReported | TaskEnded):
+                for name, value in entry.event.metrics.items():
+                    last[name] = {"name": name, "value": value, "task": entry.event.key}
+    found = [last[name] for name in sorted(last)]
+    values = {one["name"]: one["value"] for one in found}
+    rows: list[list[Part]] = [
+        [words.visible(one["name"]), words.value(one["value"]), (one["task"], words.DIM)] for one in found
+    ]
+    headers = ("METRIC", "VALUE", "TASK")
+    emit(args.format, values, lambda: Page().table(rows, headers, right="1"), each=found, key="name")
     return 0
 
 

@@ -115,6 +115,12 @@ LOOKING: Final = (
         (RUN, SOME_STEP, OUTPUT),
     ),
     Command(
+        ("run", "metrics"),
+        "runnotary.cli.listing:metrics",
+        "numbers that its steps reported",
+        (RUN, OUTPUT),
+    ),
+    Command(
         ("run", "files"),
         "runnotary.cli.files:files",
         "its files: list, print one, copy them out",
