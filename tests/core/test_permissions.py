@@ -56,3 +56,9 @@ def test_a_role_counts_in_its_own_namespace_only() -> None:
 
 def test_the_owner_of_the_files_may_do_everything_everywhere() -> None:
     assert granted(local_owner("user:ana"), People("anywhere", owner="user:bob")) == frozenset(Action)
+
+
+def test_a_refusal_names_the_person_before_their_groups() -> None:
+    eve = Caller(frozenset({"group:qa", "user:eve"}))
+    with pytest.raises(PermissionDenied, match="user:eve may not start in namespace lab"):
+        require(eve, Action.START, People("lab"))

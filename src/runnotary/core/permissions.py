@@ -189,7 +189,7 @@ def require(caller: Caller, action: Action, people: People, *, run: str = "") ->
         return next(reason for reason, actions in _reasons(caller, people) if action in actions)
     if run and Action.READ not in rights:
         raise RunNotFound.named(run)
-    who = min(caller.names, default="nobody")
+    who = min(caller.names, key=lambda name: (name.startswith(("group:", "role:")), name), default="nobody")
     what = f"run {run}" if run else f"namespace {people.namespace}"
     hint = "ask an admin of the namespace for a role"
     if not (caller.scopes.allow(action) and caller.scopes.cover(people.namespace)):

@@ -69,7 +69,8 @@ class Reader:
             flow = name[len(LATEST) :].removeprefix(":")
             query = RunQuery(flow=(flow,) if flow else (), roots_only=True, limit=1, visible=shown)
             if not (newest := self.store.runs(query)):
-                raise RunNotFound("there is no run yet", hint="start one: runnotary start FILE")
+                what = f"flow {flow[:80]} has no run yet" if flow else "there is no run yet"
+                raise RunNotFound(what, hint="start one: runnotary start FILE")
             return newest[0]
         wanted = name.upper()
         if len(wanted) == TEXT_LENGTH:
