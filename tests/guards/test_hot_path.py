@@ -41,8 +41,9 @@ REPEATED = {
 THREADED = {
     ("engine/operations.py", "put_blob"): "a file of any size is hashed",
     ("engine/retention.py", "purge"): "all events of a run are read",
-    ("engine/retention.py", "_purge_some"): "as above",
-    ("engine/retention.py", "_unused"): "all events of all runs are read",
+    ("engine/retention.py", "_purge_many"): "as above, and of all runs that might name the same blobs",
+    ("engine/retention.py", "_discard"): "what was committed meanwhile is read",
+    ("engine/service.py", "_want_all"): "a folder may have any number of files",
 }
 
 Call = tuple[str, str, str]
