@@ -18,6 +18,7 @@ import msgspec
 
 from bench import flows
 from runnotary import __version__
+from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance, SystemClock
 from runnotary.core import definition
 from runnotary.core import events as ev
@@ -83,7 +84,7 @@ def _at(known: int | None, at: int) -> int | None:
 async def fill(home: Path, number: int) -> float:
     """Add this many runs to a home, the newest of them now; return how many were written in a second."""
     clock, chance = SystemClock(), SystemChance()
-    store = SqliteStore.open(home, clock=clock, chance=chance)
+    store = SqliteStore.open(home, clock=clock, chance=chance, signer=HomeKey(home))
     kinds = [kind for document, share in KINDS for kind in [Kind(store, document)] * share]
     first = clock.now() - number * SPACING_US
     started = time.perf_counter()

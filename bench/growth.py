@@ -14,8 +14,9 @@ from bench.limits import bare_listing, events_chained, hash_bulk
 from bench.rig import Place, embedded, new_home
 from bench.runs import latencies, rounds
 from bench.series import Bench, Line
+from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance, SystemClock
-from runnotary.ports import RunQuery
+from runnotary.core.queries import RunQuery
 from runnotary.store.log import SqliteStore
 from runnotary.store.verify import verify
 
@@ -111,7 +112,7 @@ def _hashed(bench: Bench) -> None:
     """Check large blobs: all processors, beside SHA-256 in memory on one."""
     home = new_home(bench.folder)
     size, number = bench.count(32, 1) * MIB, 8
-    store = SqliteStore.open(home, clock=SystemClock(), chance=SystemChance())
+    store = SqliteStore.open(home, clock=SystemClock(), chance=SystemChance(), signer=HomeKey(home))
     for _ in range(number):
         with tempfile.NamedTemporaryFile(dir=bench.folder) as file:
             file.write(os.urandom(size))

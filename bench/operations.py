@@ -17,8 +17,9 @@ from bench.filling import fill
 from bench.rig import new_home
 from bench.series import Bench, Line
 from bench.servers import CONSTANT, PRODUCT, Server, let_in, serving
+from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance, SystemClock
-from runnotary.ports import RunQuery
+from runnotary.core.queries import RunQuery
 from runnotary.store.log import SqliteStore
 
 Json = Any
@@ -72,7 +73,7 @@ def _listings(bench: Bench, size: int) -> None:
     number = bench.count(200, 5)
     with ExitStack() as held:
         stores = {
-            runs: SqliteStore.open(home, clock=SystemClock(), chance=SystemChance())
+            runs: SqliteStore.open(home, clock=SystemClock(), chance=SystemChance(), signer=HomeKey(home))
             for runs, home in homes.items()
         }
         for store in stores.values():

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, RunQuery, Unnamed
+from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, Unnamed
 
 
 class NullStore:

@@ -13,6 +13,7 @@ from typing import Any
 from bench.ports import InstantExecutor, NullStore
 from runnotary import config
 from runnotary.app.home import Embedded, Flows
+from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance, SystemClock
 from runnotary.config import Settings
 from runnotary.core import definition
@@ -85,7 +86,7 @@ async def embedded(home: Path) -> AsyncIterator[Place]:
 async def replaced(home: Path, *, log: bool, slots: int = 8) -> AsyncIterator[Place]:
     """Open the real engine with attempts that end at once; without `log`, over a store that keeps nothing."""
     clock, chance = SystemClock(), SystemChance()
-    real = SqliteStore.open(home, clock=clock, chance=chance)
+    real = SqliteStore.open(home, clock=clock, chance=chance, signer=HomeKey(home))
     store: Store = real if log else NullStore()
     parts = Parts(store, real.blobs, clock, chance, Flows(real.blobs))
     engine = Engine(parts, InstantExecutor(), slots=slots)

@@ -209,6 +209,7 @@ ERRORS = {
     "unreachable": "An engine or keeper that should answer does not.",
     "wait_timeout": "It is not over in time; it goes on.",
     "damaged": "The record does not verify, or cannot be read.",
+    "rollback": "The record is older than the checkpoint beside it, or not the one that it was made of.",
 }
 DOORS = {
     "invalid_json": "The body is no JSON at all.",

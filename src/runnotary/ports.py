@@ -14,8 +14,9 @@ import msgspec
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import Recorded
-from runnotary.core.events import Event
-from runnotary.core.permissions import Visible
+from runnotary.core.events import By, Event
+from runnotary.core.notes import PublicKey
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 
 Json = Any
@@ -75,6 +76,26 @@ class Change(msgspec.Struct, frozen=True):
     stream: bytes
     from_seq: int
     seq: int
+
+
+class Signer(Protocol):
+    """The key of a home. Raises `OSError`, or an error of the product, if it cannot be used."""
+
+    def public_key(self, name: str, active: Collection[str]) -> PublicKey:
+        """Return the public half; a home without a key gets one of this name.
+
+        `active` are the keys in use by the ledger's word: it decides whether a change that was interrupted
+        took place.
+        """
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign with the key that `public_key` told last."""
+
+    def draw(self, name: str) -> PublicKey:
+        """Make the next key, beside the one in use."""
+
+    def renew(self) -> None:
+        """Let the next key be the one in use."""
 
 
 class Beside(Protocol):
@@ -161,47 +182,49 @@ class Store(Protocol):
         """Return the salt of this home's actor ids (`core.chain.actor_id`)."""
 
 
-OrderBy = Literal["created_at", "started_at", "ended_at", "label", "flow", "status"]
+KeyEnd = Literal["retired", "revoked"]
+"""How a key goes out of use: in good order, or because somebody else may have it."""
 
 
-class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters of a listing: AND between fields, OR inside one; what is empty filters nothing.
+class Log(Protocol):
+    """The log as a whole: what was signed of it, and what can be proven with that."""
 
-    `label` is a substring; every word of `q` is one of label, flow, a tag or the error's message, or begins
-    the id; both whatever the case. Times are µs since 1970, both ends included; a run that has not started
-    or ended is in no range. `tag` is any of these; `parent` is a run's id as text. `asset` matches nothing
-    until there are assets. `visible` is what the caller may see; None is all of it.
+    async def checkpoint(self) -> str:
+        """Return a signed note that covers all that is committed; durable on return.
 
-    The order is that of `order_by`, then of the ids, both in the same direction. `created_at` is the order
-    of the ids themselves, which hold that time to the microsecond. Without a time comes before any time.
-    `after` is that value and the id of the last run already seen: the next page costs the same as the first,
-    which `offset` cannot promise, and rows that are inserted meanwhile move nothing.
-    """
+        Raises:
+            Damaged: nothing may be signed any more.
+        """
 
-    namespace: tuple[str, ...] = ()
-    flow: tuple[str, ...] = ()
-    status: tuple[str, ...] = ()
-    kind: tuple[str, ...] = ()
-    tag: tuple[str, ...] = ()
-    created_by: tuple[str, ...] = ()
-    owner: tuple[str, ...] = ()
-    asset: tuple[str, ...] = ()
-    label: str = ""
-    parent: str = ""
-    q: str = ""
-    prefix: str = ""
-    started_from: int | None = None
-    started_to: int | None = None
-    ended_from: int | None = None
-    ended_to: int | None = None
-    roots_only: bool = False
-    include_archived: bool = False
-    visible: Visible | None = None
-    order_by: OrderBy = "created_at"
-    descending: bool = True
-    after: tuple[int | str | None, bytes] | None = None
-    limit: int = 50
-    offset: int = 0
+    def note(self, size: int = 0) -> str:
+        """Return the newest checkpoint, or that of a size; nothing if there is none."""
+
+    def entry(self, pos: int) -> tuple[bytes, int, bytes] | None:
+        """Return an entry of the log, counted from 1: the stream, its length then and its head."""
+
+    def noted(self) -> Iterator[Recorded]:
+        """Read what the home says about itself and its keys (`engine.noted`, `key.changed`)."""
+
+    def inclusion(self, pos: int, size: int) -> list[bytes]:
+        """Return the path from an entry to the root of the first `size` entries.
+
+        Raises:
+            ValueError: there is no such entry among them.
+        """
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """Return the proof that the log of `new` entries continues that of `old` ones.
+
+        Raises:
+            ValueError: it is the smaller one, or the old one is empty.
+        """
+
+    async def change_key(self, name: str, state: KeyEnd, by: By, reason: str) -> PublicKey:
+        """Put a new key in the place of the one in use, which is then `state`; return the new one.
+
+        Raises:
+            Damaged: nothing may be signed any more.
+        """
 
 
 class Blobs(Protocol):

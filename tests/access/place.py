@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance
 from runnotary.core import definition
 from runnotary.core.events import By
@@ -43,7 +44,9 @@ class Place:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.clock = Ticks()
-        self.store = SqliteStore.open(path, clock=self.clock, chance=SystemChance(), durability="normal")
+        self.store = SqliteStore.open(
+            path, clock=self.clock, chance=SystemChance(), signer=HomeKey(path), durability="normal"
+        )
         self.parts = Parts(self.store, self.store.blobs, self.clock, SystemChance(), definition.compile)
         self.access = Access(self.parts)
 

@@ -17,7 +17,7 @@ from runnotary.core import events as ev
 from runnotary.core.chain import ledger_stream, run_stream
 from runnotary.core.errors import PermissionDenied, RunNotFound
 from runnotary.core.events import By
-from runnotary.ports import RunQuery
+from runnotary.core.queries import RunQuery
 from runnotary.store.verify import verify
 
 PATIENCE_S = 60

@@ -16,7 +16,7 @@ from runnotary.app.records import reading
 from runnotary.app.session import LocalSession, NeighbourSession, session
 from runnotary.config import Settings
 from runnotary.core.ids import to_text
-from runnotary.ports import RunQuery
+from runnotary.core.queries import RunQuery
 
 Json = Any
 

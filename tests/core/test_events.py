@@ -35,6 +35,7 @@ FROZEN = {
     "access.changed": (33, 1),
     "stream.erased": (37, 1),
     "engine.noted": (38, 1),
+    "key.changed": (39, 1),
 }
 
 

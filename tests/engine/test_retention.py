@@ -29,11 +29,12 @@ from runnotary.core.errors import (
     RunNotFound,
 )
 from runnotary.core.hashing import digest, digest_bytes
+from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL
 from runnotary.core.trees import Entry, manifest
 from runnotary.engine import retention
 from runnotary.engine.service import Submission
-from runnotary.ports import RunQuery, Unnamed
+from runnotary.ports import Unnamed
 from runnotary.store import backup
 from runnotary.store.verify import Report, verify
 

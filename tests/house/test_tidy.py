@@ -24,7 +24,18 @@ LONG_FILES: dict[str, str] = {
 MOST_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "types", "base", "misc"}
 CORE_MAY_IMPORT = {
-    *("__future__", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch"),
+    *(
+        "__future__",
+        "base64",
+        "binascii",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "difflib",
+        "enum",
+        "fnmatch",
+    ),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "string", "struct"),
     *("types", "typing"),
     *("cel_expr_python", "msgspec", "rfc8785", "runnotary"),

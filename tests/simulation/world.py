@@ -20,20 +20,10 @@ from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded, leaf_hash, run_stream
 from runnotary.core.errors import BlobNotFound
 from runnotary.core.hashing import digest
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 from runnotary.core.states import OPEN
-from runnotary.ports import (
-    Append,
-    Appended,
-    Beside,
-    Change,
-    Done,
-    Ended,
-    Erasure,
-    Observation,
-    Refusal,
-    RunQuery,
-)
+from runnotary.ports import Append, Appended, Beside, Change, Done, Ended, Erasure, Observation, Refusal
 from tests.store.oracle import counted, listed
 
 

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from runnotary.app.signing import HomeKey
 from runnotary.core import chain
 from runnotary.core import events as ev
 from runnotary.core.definition import compile
@@ -62,7 +63,7 @@ def flow_of(definition: str) -> Flow:
 
 
 def open_store(home: Path, **settings: Any) -> SqliteStore:
-    return SqliteStore.open(home, clock=Ticks(), chance=Seeded(), **settings)
+    return SqliteStore.open(home, clock=Ticks(), chance=Seeded(), signer=HomeKey(home), **settings)
 
 
 def run_id(number: int) -> bytes:

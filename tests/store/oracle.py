@@ -9,8 +9,8 @@ import msgspec
 
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import People
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow
-from runnotary.ports import RunQuery
 
 decode = msgspec.json.decode
 

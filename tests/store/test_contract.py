@@ -12,8 +12,9 @@ import pytest
 
 from runnotary.core import chain
 from runnotary.core import events as ev
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow
-from runnotary.ports import Append, Appended, Change, Erasure, Refusal, RunQuery, Store
+from runnotary.ports import Append, Appended, Change, Erasure, Refusal, Store
 from tests.simulation.world import MemoryStore
 from tests.store.history import ACTOR, START, Tale, Ticks, open_store, run_id
 

@@ -16,8 +16,9 @@ from runnotary.core import chain
 from runnotary.core import events as ev
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.permissions import Visible
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow
-from runnotary.ports import Append, RunQuery, Store
+from runnotary.ports import Append, Store
 from tests.simulation.world import MemoryStore
 from tests.store import oracle
 from tests.store.history import ACTOR, START, open_store

@@ -18,9 +18,10 @@ from runnotary.core import events as ev
 from runnotary.core.errors import Conflict, Damaged, FileMissing
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Visible
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.core.states import OPEN, State
-from runnotary.ports import Append, Appended, Refusal, RunQuery
+from runnotary.ports import Append, Appended, Refusal
 from runnotary.store import sqlite
 from runnotary.store.listing import _walks, page, teach
 from runnotary.store.log import SqliteStore
@@ -233,7 +234,7 @@ def test_a_failing_disk_refuses_and_recovers(store: SqliteStore, home: Path) -> 
 def test_heads_that_were_forgotten_are_read_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runnotary.store.writer._HEADS_MAX", 4)
+    monkeypatch.setattr("runnotary.store.streams._HEADS_MAX", 4)
     for number in range(12):
         append(store, note(f"n{number}"))
     for number in range(12):
@@ -315,7 +316,7 @@ def test_no_record_is_said_so(tmp_path: Path) -> None:
 
 def test_a_home_is_left_as_one_database_file(home: Path) -> None:
     small_home(home)
-    assert sorted(path.name for path in home.iterdir()) == ["blobs", "runnotary.db"]
+    assert sorted(path.name for path in home.iterdir()) == ["blobs", "checkpoint", "log.key", "runnotary.db"]
 
 
 def test_a_home_that_is_no_database_is_damaged_not_a_crash(home: Path) -> None:
@@ -332,7 +333,7 @@ def test_the_ledger_folds(home: Path) -> None:
     small_home(home)
     store = SqliteStore.open_read_only(home)
     ledger = store.ledger("default")
-    assert ledger.seq == 3 and ledger.salt == store.home_salt()
+    assert ledger.seq == 4 and ledger.salt == store.home_salt()
     assert sorted(ledger.flows.values(), key=lambda row: row.name) == store.flows("default")
     store.close()
 
@@ -428,7 +429,7 @@ def test_open_runs_are_read_from_their_own_index(listed: SqliteStore) -> None:
 def test_verify_of_this_history_is_clean(home: Path) -> None:
     report = verify(small_home(home), deep=True, flow_of=flow_of)
     assert report.findings == ()
-    assert report.checked["runs"] == 4 and report.checked["events"] == 25
+    assert report.checked["runs"] == 4 and report.checked["events"] == 26
     assert report.checked["blobs"] == report.checked["blobs_read"] > 5
 
 

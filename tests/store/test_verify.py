@@ -37,7 +37,7 @@ from tests.store.history import (
 )
 
 Value = Any
-TABLES = ("events", "log", "runs", "tasks", "flows", "blobs")
+TABLES = ("events", "log", "runs", "tasks", "flows", "blobs", "checkpoints")
 
 
 @pytest.fixture(scope="session")
@@ -180,10 +180,10 @@ def test_a_row_too_many_is_found(home: Path, table: str) -> None:
         "log": "max(pos) + 1",
         "flows": "'another'",
         "tasks": "'another'",
+        "checkpoints": "max(size) + 1",
     }
-    key = {"blobs": "digest", "log": "pos", "flows": "name", "tasks": "key", "events": "seq", "runs": "id"}[
-        table
-    ]
+    keys = {"blobs": "digest", "log": "pos", "flows": "name", "tasks": "key", "events": "seq", "runs": "id"}
+    key = (keys | {"checkpoints": "size"})[table]
     new = change_key.get(table, "max(seq) + 1" if table == "events" else "x'0190' || zeroblob(14)")
     chosen = ", ".join(new if column == key else column for column in columns)
     if table == "log":

@@ -15,9 +15,9 @@ from runnotary.core import trace
 from runnotary.core.errors import InvalidInput
 from runnotary.core.events import Trigger
 from runnotary.core.notation import DURATION_FORM, milliseconds
+from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL, State
 from runnotary.engine.requests import RunRequest
-from runnotary.ports import RunQuery
 
 Json = Any
 WAIT_MAX: Final = 60

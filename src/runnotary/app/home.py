@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance, SystemClock
 from runnotary.config import Settings
 from runnotary.core import definition
@@ -81,7 +82,11 @@ class Embedded:
         self._lock = _locked(settings.home)
         clock, chance = SystemClock(), SystemChance()
         self.store: Final = SqliteStore.open(
-            settings.home, clock=clock, chance=chance, durability=settings.durability
+            settings.home,
+            clock=clock,
+            chance=chance,
+            signer=HomeKey(settings.home),
+            durability=settings.durability,
         )
         self.blobs: Final = self.store.blobs
         flows = Flows(self.blobs)

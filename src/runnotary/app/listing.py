@@ -21,10 +21,10 @@ from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput
 from runnotary.core.notation import DURATION_FORM, milliseconds
 from runnotary.core.permissions import EVERYWHERE, Who, local_owner
+from runnotary.core.queries import RunQuery
 from runnotary.engine.access_view import AccessView
 from runnotary.engine.questions import Places, Questions, flow_document
 from runnotary.engine.reader import Reader
-from runnotary.ports import RunQuery
 
 Json = Any
 Words = Mapping[str, Json]

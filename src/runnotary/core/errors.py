@@ -15,6 +15,7 @@
     ├── Unreachable             exit 6   no engine or server answers
     ├── WaitTimeout             exit 7
     └── Damaged                 exit 10  the record does not verify
+        └── RolledBack                   the record is older than a checkpoint of it
 
 A message says what is wrong, where, and what to do next. `code` is stable and lower case;
 `exit_code` is the process exit status, `http_status` a hint for a front door.
@@ -213,3 +214,9 @@ class Damaged(RunnotaryError):
     def __init__(self, findings: Sequence[str]) -> None:
         self.findings: Final = tuple(findings)
         super().__init__("\n".join(self.findings))
+
+
+class RolledBack(Damaged):
+    """The record ends before, or goes otherwise than, a checkpoint says that was made of it."""
+
+    code = "rollback"

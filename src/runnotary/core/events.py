@@ -351,6 +351,20 @@ class StreamErased(Event, frozen=True):
     seqs: tuple[int, ...] = ()
 
 
+class KeyChanged(Event, frozen=True):
+    """A key that signs checkpoints came into use, went out of it, or must not be trusted any more.
+
+    `key` is its public half (`core/notes.py`). `endorsed` is the signature of the key before it, in base64:
+    whoever trusts that one can trust this one.
+    """
+
+    key: str
+    state: Literal["active", "retired", "revoked"]
+    by: By
+    reason: str = ""
+    endorsed: str = ""
+
+
 CODES: Final[dict[type[Event], tuple[int, int]]] = {
     RunCreated: (1, 1),
     RunUpdated: (2, 1),
@@ -371,6 +385,7 @@ CODES: Final[dict[type[Event], tuple[int, int]]] = {
     AccessChanged: (33, 1),
     StreamErased: (37, 1),
     EngineNoted: (38, 1),
+    KeyChanged: (39, 1),
 }
 """Type code and version of every event. 5, 6 (items) and 34-36 (triggers, assets) are reserved."""
 
@@ -394,6 +409,7 @@ NAMES: Final[dict[type[Event], str]] = {
     AccessChanged: "access.changed",
     StreamErased: "stream.erased",
     EngineNoted: "engine.noted",
+    KeyChanged: "key.changed",
 }
 
 _encoder: Final = msgspec.json.Encoder()

@@ -13,7 +13,7 @@ from typing import Final
 
 from runnotary.core import access
 from runnotary.core.chain import Recorded
-from runnotary.core.events import AccessChanged, DefinitionChanged, EngineNoted, StreamErased
+from runnotary.core.events import AccessChanged, DefinitionChanged, EngineNoted, KeyChanged, StreamErased
 from runnotary.core.rows import FlowRow
 
 HOME: Final = "home"
@@ -31,6 +31,7 @@ class Ledger:
         self.flows: dict[str, FlowRow] = {}
         self.access: Final = access.AccessState()
         self.erased: list[StreamErased] = []
+        self.keys: dict[str, KeyChanged] = {}
 
 
 def changed(before: FlowRow | None, event: DefinitionChanged, at: int) -> FlowRow:
@@ -61,6 +62,8 @@ def fold(ledger: Ledger, record: Recorded) -> None:
         access.fold(ledger.access, ledger.namespace, event, record.at)
     elif isinstance(event, StreamErased):
         ledger.erased.append(event)
+    elif isinstance(event, KeyChanged):
+        ledger.keys[event.key] = event
     elif isinstance(event, EngineNoted):
         if event.kind == HOME and ledger.seq == 1:
             ledger.salt = bytes.fromhex(event.data["salt"])

@@ -18,12 +18,13 @@ from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.decide import Observed, Reported, Stimulus
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Stop, attempt_of
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import TaskRow
 from runnotary.core.scope import NeedsLoad
 from runnotary.core.states import State
 from runnotary.engine.leases import Lease, Leases
 from runnotary.engine.live import Live
-from runnotary.ports import Blobs, Done, Ended, Executor, Observation, Report, RunQuery, Store
+from runnotary.ports import Blobs, Done, Ended, Executor, Observation, Report, Store
 
 SWEPT_RUNS: Final = 100
 """How many of the newest runs are looked through: what is left is left by the last engine."""

@@ -22,6 +22,7 @@ from runnotary.core.errors import Changed, Conflict, FlowNotFound, InvalidInput,
 from runnotary.core.hashing import canonical, digest, digest_text, is_digest
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import EVERYWHERE, Action, People, Who, granted, require
+from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL
 from runnotary.engine.access import Access
 from runnotary.engine.following import WHOLE, Following, Frame, mark
@@ -30,7 +31,6 @@ from runnotary.engine.reader import Reader
 from runnotary.engine.requests import Changes, RunRequest
 from runnotary.engine.service import Service
 from runnotary.engine.submission import Submission, Wishes
-from runnotary.ports import RunQuery
 
 Json = Any
 DEFAULT: Final = "default"

@@ -31,13 +31,13 @@ from runnotary.core.errors import (
 from runnotary.core.evidence import blobs_in_value
 from runnotary.core.hashing import NotCanonical, is_digest
 from runnotary.core.ids import from_text, to_text
-from runnotary.core.permissions import Action, People, Who, require, visible
+from runnotary.core.permissions import Action, People, Who, granted, require, visible
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.telling import entry_of
 from runnotary.core.times import to_text as time_text
 from runnotary.engine.cursors import cursor, place
 from runnotary.engine.reader import Reader
-from runnotary.ports import RunQuery
 
 Json = Any
 DEFINITIONS_HELD: Final = 4096
@@ -338,6 +338,14 @@ class Questions:
     def _kept(self, name: str, digest: str, *, cut: bool = False) -> Bytes:
         self.reader.blobs.size(digest)
         return Bytes(name, digest, self._places.blob(digest), cut)
+
+    def shows(self, who: Who, row: RunRow) -> bool:
+        """Tell whether the caller may see a run."""
+        return visible(who.caller).shows(people_of(row))
+
+    def reads(self, who: Who, namespace: str) -> bool:
+        """Tell whether the caller may read all of a namespace."""
+        return Action.READ in granted(who.caller, People(namespace))
 
     def require_somewhere(self, who: Who) -> None:
         """Let pass who may read the runs of some namespace.

@@ -19,10 +19,11 @@ from runnotary.core.flow import Flow
 from runnotary.core.hashing import digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, is_id, to_text
 from runnotary.core.permissions import Visible
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.times import to_text as time_text
 from runnotary.core.wire import audit_entry
-from runnotary.ports import Blobs, RunQuery, Store
+from runnotary.ports import Blobs, Store
 
 Json = Any
 LATEST: Final = "@latest"

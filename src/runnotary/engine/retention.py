@@ -39,13 +39,14 @@ from runnotary.core.errors import (
 from runnotary.core.evidence import Named, blobs_in, blobs_in_value
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Action
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow
 from runnotary.core.trees import BadManifest, entries
 from runnotary.engine.delivery import Delivery
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
-from runnotary.ports import Erasure, RunQuery, Store
+from runnotary.ports import Erasure, Store
 
 log = logging.getLogger("runnotary.engine")
 

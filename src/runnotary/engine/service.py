@@ -32,6 +32,7 @@ from runnotary.core.hashing import canonical, digest, digest_text
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.inputs import complete
 from runnotary.core.permissions import Action, Caller, People, acting
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
 from runnotary.core.trees import BadManifest, entries
@@ -51,7 +52,6 @@ from runnotary.engine.submission import (
     check_words,
     checked,
 )
-from runnotary.ports import RunQuery
 
 __all__ = ["Service", "Submission", "Wishes"]
 

@@ -20,8 +20,8 @@ import msgspec
 
 from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
 from runnotary.core.permissions import Visible
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow
-from runnotary.ports import RunQuery
 from runnotary.store.statements import SQL
 
 WALKS_MAX: Final = 16

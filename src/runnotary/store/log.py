@@ -21,28 +21,30 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from runnotary.core import chain
+from runnotary.core import chain, merkle
 from runnotary.core.chain import Recorded
 from runnotary.core.errors import Conflict, Damaged
-from runnotary.core.events import EngineNoted
+from runnotary.core.events import By, EngineNoted
 from runnotary.core.ledger import HOME, Ledger, fold
+from runnotary.core.notes import PublicKey
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, Meter, Refusal, RunQuery
-from runnotary.store import migrate
-from runnotary.store.ballast import Ballast
+from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
+from runnotary.store import migrate, tree
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.listing import count_runs, list_runs, teach
-from runnotary.store.room import Room
+from runnotary.store.outside import Outside, refuse_rollback
+from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.sqlite import Durability, connect_reader, connect_writer, whole
+from runnotary.store.sqlite import Durability, connect_reader, connect_writer, database, whole
 from runnotary.store.statements import SQL
+from runnotary.store.tree import Nodes
 from runnotary.store.unused import Unnamed
 from runnotary.store.writer import Watcher, Writer
 
 _PIECE: Final = 512
 _FIRST_PIECE: Final = 32
 _SALT_SIZE: Final = 32
-HOME_LEDGER: Final = chain.ledger_stream("default")
 
 
 class SqliteStore:
@@ -62,24 +64,46 @@ class SqliteStore:
 
     @classmethod
     def open(
-        cls, home: Path, *, clock: Clock, chance: Chance, durability: Durability = "full"
+        cls,
+        home: Path,
+        *,
+        clock: Clock,
+        chance: Chance,
+        signer: Signer,
+        durability: Durability = "full",
+        copies: Sequence[Path] = (),
+        witness: Sequence[str] = (),
     ) -> SqliteStore:
         """Open a home for writing; make it if it is new. At most one per home: the caller holds its lock.
 
         Raises:
             HomeVersion: a newer release, or another program, wrote what is there.
+            RolledBack: the record is not the one that the checkpoint beside it was made of.
             Damaged: what is there is not a database any more.
         """
         home.mkdir(parents=True, exist_ok=True)
         with whole(home):
+            if not database(home).is_file():
+                refuse_rollback(home, None)
             connection = connect_writer(home, durability)
             try:
+                refuse_rollback(home, connection)
                 migrate.prepare(connection, lambda new: _found(new, clock.now(), chance))
+                _complete(connection)
             except BaseException:
                 connection.close()
                 raise
         arriving = SmallBlobs()
-        writer = Writer(connection, chance, arriving, ballast=Ballast(home), room=Room(home))
+        outside = Outside(home, copies=copies, witness=witness, witnessed=lambda note: writer.cosigned(note))
+        writer = Writer(
+            connection,
+            chance,
+            clock,
+            arriving,
+            signer=signer,
+            outside=outside,
+            durability=durability,
+        )
         store = cls(home, writer, arriving)
         store.blobs.prepare()
         writer.start()
@@ -97,6 +121,7 @@ class SqliteStore:
         store = cls(home, None, None)
         try:
             with whole(home):
+                refuse_rollback(home, store._reader())
                 migrate.require_current(store._reader())
         except BaseException:
             store.close()
@@ -126,9 +151,8 @@ class SqliteStore:
         Raises:
             Conflict: the home is open for reading only.
         """
-        if self._writer is None:
-            raise Conflict("this home is open for reading only")
-        return await self._writer.ask(batch, beside) if batch else []
+        writer = self._own_writer()
+        return await writer.ask(batch, beside) if batch else []
 
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
         """Read a stream in order, from `after` + 1 on.
@@ -183,15 +207,65 @@ class SqliteStore:
         row = self._reader().execute(SQL["pos_of"], (stream, seq)).fetchone()
         return 0 if row is None else int(row[0])
 
+    async def checkpoint(self) -> str:
+        """Return a signed note that covers all that is committed; durable on return.
+
+        Raises:
+            Conflict: the home is open for reading only.
+            Damaged: nothing may be signed any more.
+        """
+        writer = self._own_writer()
+        return await writer.do(writer.checkpoint)
+
+    async def change_key(self, name: str, state: KeyEnd, by: By, reason: str) -> PublicKey:
+        """Put a new key in the place of the one in use, which is then `state`; returns the new one.
+
+        Raises:
+            Conflict: the home is open for reading only.
+            Damaged: nothing may be signed any more.
+        """
+        writer = self._own_writer()
+        return await writer.do(lambda: writer.change_key(name, state, by, reason))
+
+    def note(self, size: int = 0) -> str:
+        """Return the newest checkpoint, or that of a size; nothing if there is none."""
+        row = self._reader().execute(SQL["checkpoint_of"], (size, size)).fetchone()
+        return "" if row is None else row[0]
+
+    def inclusion(self, pos: int, size: int) -> list[bytes]:
+        """Return the path from an entry of the log, counted from 1, to the root of its first `size` entries.
+
+        Raises:
+            ValueError: there is no such entry among them. Damaged: entries are missing.
+        """
+        return merkle.inclusion(pos - 1, size, Nodes(self._reader()))
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """Return the proof that the log of `new` entries continues that of `old` ones.
+
+        Raises:
+            ValueError: it is the smaller one, or the old one is empty. Damaged: entries are missing.
+        """
+        return merkle.consistency(old, new, Nodes(self._reader()))
+
+    def entry(self, pos: int) -> tuple[bytes, int, bytes] | None:
+        """Return an entry of the log, counted from 1: the stream, its length then and its head."""
+        row: tuple[bytes, int, bytes] | None
+        row = self._reader().execute(SQL["leaves"], (pos - 1, pos)).fetchone()
+        return row
+
+    def noted(self) -> Iterator[Recorded]:
+        """Read what the home says about itself and its keys, oldest first."""
+        for seq, envelope, body in self._reader().execute(SQL["noted"], (HOME_LEDGER,)).fetchall():
+            yield _opened(HOME_LEDGER, seq, envelope, body)
+
     def watch(self, called: Watcher) -> None:
         """Call `called` after each commit from now on, in the loop that is running now.
 
         Raises:
             Conflict: the home is open for reading only; others commit, if anybody does.
         """
-        if self._writer is None:
-            raise Conflict("this home is open for reading only")
-        self._writer.watch(called)
+        self._own_writer().watch(called)
 
     def unnamed(self, digests: Collection[str], without: Collection[bytes]) -> Unnamed:
         """Return those of these blobs that nothing in the record names, the streams `without` left aside."""
@@ -232,6 +306,11 @@ class SqliteStore:
         """Return a namespace's flows, by name."""
         return [FlowRow(*row) for row in self._reader().execute(SQL["flows"], (namespace,))]
 
+    def _own_writer(self) -> Writer:
+        if self._writer is None:
+            raise Conflict("this home is open for reading only")
+        return self._writer
+
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._here, "connection", None)
         if connection is None:
@@ -249,6 +328,12 @@ def _opened(stream: bytes, seq: int, envelope: bytes, body: bytes | None) -> Rec
         return chain.opened(seq, envelope, body)
     except ValueError as wrong:
         raise Damaged([f"{chain.stream_name(stream)} #{seq}: {wrong}"]) from None
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    with connection:
+        connection.execute(SQL["begin"])
+        tree.complete(connection)
 
 
 def _found(connection: sqlite3.Connection, now: int, chance: Chance) -> None:

@@ -26,6 +26,20 @@ class Finding(msgspec.Struct, frozen=True, order=True):
         return f"{self.where}: {self.message}"
 
 
+class Proven(msgspec.Struct, frozen=True, kw_only=True):
+    """What the newest checkpoint says: it covers `size` entries of the log, and `uncovered` came after it.
+
+    `key` is the name of the key that signed it, `pinned` whether the verifier brought a key that vouches for
+    it, `witnesses` are those known to the verifier that have signed it too.
+    """
+
+    size: int
+    uncovered: int
+    key: str
+    pinned: bool
+    witnesses: tuple[str, ...]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a verification. `more` counts the findings beyond those listed."""
 
@@ -33,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     more: int
     not_proven: tuple[str, ...]
+    checkpoint: Proven | None = None
 
     @property
     def ok(self) -> bool:

@@ -12,7 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from runnotary.core.errors import RunNotFound
 from runnotary.core.flow import Flow
 from runnotary.core.ids import to_text
 from runnotary.store import migrate, statements
-from runnotary.store.report import Finding, Notebook, Report
-from runnotary.store.sqlite import connect_reader
+from runnotary.store.outside import FILE, refuse_rollback
+from runnotary.store.report import Finding, Notebook, Proven, Report
+from runnotary.store.sqlite import connect_reader, database
 from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import BlobCheck
+from runnotary.store.verify_log import LogCheck, Trust
 from runnotary.store.verify_streams import Sources, StreamCheck
 
 __all__ = ["Finding", "Report", "verify"]
@@ -38,6 +40,7 @@ def verify(
     run: bytes | None = None,
     deep: bool = False,
     flow_of: Callable[[str], Flow] | None = None,
+    trust: Trust | None = None,
 ) -> Report:
     """Check a whole home, or one run in it. `deep` also reads every blob there (of the
     run) and looks for each that is named.
@@ -47,21 +50,30 @@ def verify(
         HomeVersion: another release wrote it.
         RunNotFound: no event of this run is here.
     """
-    notes = Notebook()
+    notes, proven = Notebook(), None
+    trust = trust or Trust()
     with notes.reading("database"):
-        _verify(home, run, deep, flow_of, notes)
+        if not database(home).is_file():
+            refuse_rollback(home, None)
+        proven = _verify(home, run, deep, flow_of, notes, trust)
     return Report(
         checked=dict(notes.counts),
         findings=tuple(notes.findings),
         more=notes.more,
-        not_proven=tuple(_not_proven(notes, deep)),
+        not_proven=tuple(_not_proven(notes, deep, proven)),
+        checkpoint=proven,
     )
 
 
 def _verify(
-    home: Path, run: bytes | None, deep: bool, flow_of: Callable[[str], Flow] | None, notes: Notebook
-) -> None:
-    connection = connect_reader(home)
+    home: Path,
+    run: bytes | None,
+    deep: bool,
+    flow_of: Callable[[str], Flow] | None,
+    notes: Notebook,
+    trust: Trust,
+) -> Proven | None:
+    connection, proven = connect_reader(home), None
     try:
         migrate.require_current(connection)
         connection.text_factory = _text
@@ -70,11 +82,15 @@ def _verify(
         streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
         if run is not None:
             _one_run(connection, run, streams, notes)
-            return
+            with notes.reading("checkpoints"):
+                proven = LogCheck(connection, notes, trust).covers(chain.run_stream(run))
+            return proven  # noqa: RET504 - nothing, if the check could not go on
         with notes.reading("database structure"):
             _structure(connection, notes)
         with notes.reading("log"):
             _positions(connection, notes)
+        with notes.reading("checkpoints"):
+            proven = LogCheck(connection, notes, trust).whole(_outside(home))
         with notes.reading("events, log, runs, tasks"):
             streams.learn_erasures(connection)
             streams.walk(Sources(connection, None))
@@ -84,6 +100,7 @@ def _verify(
         with notes.reading("blobs"):
             blobs.small(connection.execute(SQL["all_blobs"]))
         blobs.files()
+        return proven
     finally:
         connection.close()
 
@@ -134,11 +151,31 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _not_proven(notes: Notebook, deep: bool) -> list[str]:
+def _outside(home: Path) -> str | None:
+    path = home / FILE
+    return path.read_text(errors="replace") if path.exists() else None
+
+
+def _unwitnessed(proven: Proven | None) -> Iterator[str]:
+    """Say what the newest checkpoint leaves open."""
+    if proven is None:
+        yield (
+            "no checkpoint covers this: a tail that was removed, the order of commits in different streams,"
+            " or a home rewritten as a whole cannot be told from the original"
+        )
+        return
+    if proven.uncovered:
+        yield f"no checkpoint covers the last {proven.uncovered} log entries: they could be cut off unseen"
+    if not proven.pinned:
+        yield f"key {proven.key}: from the home itself, unproven; bring the one you know (--key)"
+    if not proven.witnesses:
+        yield "witness none: the key holder could have rewritten everything"
+
+
+def _not_proven(notes: Notebook, deep: bool, proven: Proven | None) -> list[str]:
     counts = notes.counts
     said = [
-        "no checkpoint has been made: a tail that was removed, the order of commits in different streams,"
-        " or a home rewritten as a whole cannot be told from the original",
+        *_unwitnessed(proven),
         "times are those of this host's clock, and names those its operating system gave",
     ]
     unread = counts["blobs"] - counts["blobs_read"]

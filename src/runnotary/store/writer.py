@@ -7,9 +7,10 @@ Rules of this file:
 2. Every stream is checked on its own. One that is not as long as expected comes back `conflict`; the others
    are written.
 3. If a commit fails, its parts are tried one at a time, and whichever fails alone is refused as `failed`.
-4. Sealing needs the head before it, so it happens here; the bytes are made once and never again.
-5. What is remembered between commits (heads, the last position) is only ever a copy of what is committed,
-   and is dropped whenever something unexpected happens.
+4. Sealing needs the head before it, so it happens in this thread (`streams.py`); the bytes are made once and
+   never again.
+5. The tree over the log grows in the commit. What was committed is signed afterwards, soon after a run has
+   ended (`sealing.py`); the checkpoint rides in the next commit, or in its own if none comes.
 6. A run is erased together with its tombstone, if its stream still ends where the tombstone says; nothing is
    ever appended to it again.
 """
@@ -17,42 +18,39 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from time import perf_counter
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from runnotary.core import chain
-from runnotary.core.events import BODY_MAX
-from runnotary.ports import Append, Appended, Beside, Chance, Change, Erasure, Meter, Refusal
+from runnotary.core.errors import Conflict, Damaged
+from runnotary.core.events import By, Event
+from runnotary.core.notes import PublicKey
+from runnotary.ports import Append, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
 from runnotary.store.ballast import Ballast, is_full
-from runnotary.store.projections import Drafts
+from runnotary.store.commit import Commit
+from runnotary.store.outside import Outside
 from runnotary.store.room import Room
+from runnotary.store.sealing import LEDGER, Sealing
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.sqlite import checkpoint
+from runnotary.store.sqlite import Durability, checkpoint
 from runnotary.store.statements import SQL
+from runnotary.store.streams import Result, Streams, failed
 
-Result = Appended | Refusal
+log = logging.getLogger("runnotary.store")
+
+Made = TypeVar("Made")
 Watcher = Callable[[Sequence[Change]], None]
-_HEADS_MAX: Final = 16_384
 _APPENDS_MAX: Final = 4_096
 _IDLE_S: Final = 1.0
-
-
-class Head(msgspec.Struct, frozen=True):
-    """The end of a stream: what the next event is chained to."""
-
-    seq: int
-    hash: bytes
-    at: int
-
-
-_EMPTY: Final = Head(0, chain.GENESIS, 0)
+_LINGER_S: Final = 0.005
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -64,23 +62,8 @@ class Asked(msgspec.Struct, frozen=True):
     beside: Beside | None = None
 
 
-class _Commit:
-    """What one commit will hold."""
-
-    __slots__ = ("erased", "events", "heads", "log", "rows", "spans")
-
-    def __init__(self) -> None:
-        self.events: list[tuple[bytes, int, bytes, bytes]] = []
-        self.heads: dict[bytes, Head] = {}
-        self.spans: dict[bytes, tuple[int, int]] = {}
-        self.rows = Drafts()
-        self.erased: dict[bytes, Erasure] = {}
-        self.log: list[tuple[int, bytes, int, int, bytes]] = []
-
-    def close_log(self) -> None:
-        for stream, (pos, from_seq) in self.spans.items():
-            head = self.heads[stream]
-            self.log.append((pos, stream, from_seq, head.seq, head.hash))
+Job = Callable[[], None]
+"""Something else to do in the writer's thread, between two commits."""
 
 
 class Writer:
@@ -90,23 +73,29 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         chance: Chance,
+        clock: Clock,
         blobs: SmallBlobs,
         *,
-        ballast: Ballast,
-        room: Room,
+        signer: Signer,
+        outside: Outside,
+        durability: Durability,
     ) -> None:
         self._connection = connection
-        self._ballast = ballast
-        self._room = room
-        self._chance = chance
+        self._clock = clock
+        self._ballast = Ballast(outside.home)
+        self._room = Room(outside.home)
         self._blobs = blobs
         self.meter: Meter | None = None
-        self._queue: SimpleQueue[Asked | None] = SimpleQueue()
-        self._heads: dict[bytes, Head] = {}
-        self._pos: int | None = None
+        self._outside = outside
+        self._durability = durability
+        self.sealing = Sealing(connection, signer, outside, self._note)
+        """Checkpoints; to be used in `do` only."""
+        self._queue: SimpleQueue[Asked | Job | None] = SimpleQueue()
+        self._streams = Streams(connection, chance)
         self.position: int = connection.execute(SQL["last_pos"]).fetchone()[0]
         """The last position that was committed; to be read in any thread."""
         self._asked: list[Asked] = []
+        self._rested = False
         self._closed = False
         self._watchers: list[tuple[asyncio.AbstractEventLoop, Watcher]] = []
         self._thread = threading.Thread(target=self._run, name="runnotary-writer", daemon=True)
@@ -120,10 +109,61 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Result]] = loop.create_future()
         if self._closed:
-            future.set_result([_failed(append, "the store is closed") for append in batch])
+            future.set_result([failed(append, "the store is closed") for append in batch])
         else:
             self._queue.put(Asked(batch, loop, future, beside))
         return future
+
+    def do(self, job: Callable[[], Made]) -> asyncio.Future[Made]:
+        """Do something in the writer's thread, after what was asked before; the future has its result."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Made] = loop.create_future()
+
+        def done() -> None:
+            try:
+                made, wrong = job(), None
+            except Exception as error:  # noqa: BLE001 - it is whoever asked who has to know
+                made, wrong = None, error
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_tell, future, made, wrong)
+
+        if self._closed:
+            future.set_exception(Conflict("the store is closed"))
+        else:
+            self._queue.put(done)
+        return future
+
+    def checkpoint(self) -> str:
+        """Return a durable note that covers all that is committed; in the writer's thread only.
+
+        Raises:
+            Damaged: nothing may be signed any more.
+        """
+        self.sealing.sign(self._streams.tree)
+        self._keep_note()
+        if self.sealing.halted:
+            raise Damaged([f"no checkpoint is signed any more: {self.sealing.halted}"])
+        return self.sealing.note
+
+    def change_key(self, name: str, state: KeyEnd, by: By, reason: str) -> PublicKey:
+        """Sign what there is with the key in use, and then change it; in the writer's thread only.
+
+        Raises:
+            Damaged: nothing may be signed any more.
+        """
+        self.checkpoint()
+        new = self.sealing.change_key(name, state, by, reason)
+        self.checkpoint()
+        return new
+
+    def cosigned(self, note: str) -> None:
+        """Keep a note that a witness has signed too; from any thread."""
+
+        def keep() -> None:
+            self.sealing.cosigned(note)
+            self._keep_note()
+
+        self._queue.put(keep)
 
     def watch(self, called: Watcher) -> None:
         """Call `called` after each commit from now on, in the loop that is running now."""
@@ -141,37 +181,100 @@ class Writer:
     def _run(self) -> None:
         going = True
         while going:
-            asked, going = self._next()
+            asked, jobs, going = self._next()
             if asked:
                 self._asked = asked
                 results = self._settle([append for one in asked for append in one.batch])
                 _wake(asked, results)
                 self._room.keep()
+                self._sign()
+            for job in jobs:
+                with _outlived():
+                    job()
         self._settle([])
+        self.sealing.sign(self._streams.tree)
+        self._keep_note()
         checkpoint(self._connection)
         self._connection.close()
         self._ballast.drop()
+        self._outside.close()
 
-    def _next(self) -> tuple[list[Asked], bool]:
+    def _next(self) -> tuple[list[Asked], list[Job], bool]:
         """Wait for something to do, then take all of it. False: this was the last."""
+        patience = _LINGER_S if self.sealing.pending else None if self._rested else _IDLE_S
         try:
-            one = self._queue.get(timeout=_IDLE_S)
+            one = self._queue.get(timeout=patience)
         except Empty:
-            checkpoint(self._connection)
-            self._ballast.fill()
-            one = self._queue.get()
+            self._rest()
+            return [], [], True
+        self._rested = False
         asked: list[Asked] = []
+        jobs: list[Job] = []
         count = 0
         while one is not None:
-            asked.append(one)
-            count += len(one.batch)
+            if isinstance(one, Asked):
+                asked.append(one)
+                count += len(one.batch)
+            else:
+                jobs.append(one)
             if count >= _APPENDS_MAX:
-                return asked, True
+                return asked, jobs, True
             try:
                 one = self._queue.get_nowait()
             except Empty:
-                return asked, True
-        return asked, False
+                return asked, jobs, True
+        return asked, jobs, False
+
+    def _rest(self) -> None:
+        """Use a moment in which nobody asks: first for a checkpoint, then for the files."""
+        if not self.sealing.pending:
+            self._sign()
+        if self.sealing.pending:
+            self._keep_note()
+            return
+        checkpoint(self._connection)
+        self._ballast.fill()
+        self._rested = True
+
+    # --- checkpoints -----------------------------------------------------------------------------
+
+    def _sign(self) -> None:
+        if self.sealing.due(self.position):
+            self.sealing.sign(self._streams.tree)
+
+    def _keep_note(self) -> None:
+        """Commit the row of a checkpoint by itself, durably whatever the setting is."""
+        if not self.sealing.pending:
+            return
+        try:
+            self._synchronous("full")
+            self._connection.execute(SQL["begin"])
+            self.sealing.keep()
+            self._connection.execute(SQL["commit"])
+        except sqlite3.Error as error:
+            self._forget()
+            log.warning("the checkpoint could not be kept: %s", error)
+            self.sealing.dropped()
+        else:
+            self.sealing.kept()
+        finally:
+            self._synchronous(self._durability)
+
+    def _synchronous(self, durability: Durability) -> None:
+        if self._durability != "full":
+            self._connection.execute(f"PRAGMA synchronous = {durability}")
+
+    def _note(self, facts: tuple[Event, ...]) -> None:
+        """Write facts into the home's ledger.
+
+        Raises:
+            Conflict: they could not be written.
+        """
+        head = self._streams.end(LEDGER)
+        append = Append(LEDGER, head.seq, facts, self._clock.now(), chain.ENGINE_ACTOR)
+        (result,) = self._settle([append])
+        if isinstance(result, Refusal):
+            raise Conflict(f"the ledger of the home refuses a fact: {result.message}")
 
     def _settle(self, appends: list[Append]) -> list[Result]:
         """Commit all of it; if that fails, each part on its own. A full disk makes the ballast give way."""
@@ -189,25 +292,17 @@ class Writer:
             return self._commit([append], trusting=False)[0]
         except Exception as error:  # noqa: BLE001 - as above
             self._forget()
-            return _failed(append, str(error) or type(error).__name__)
+            return failed(append, str(error) or type(error).__name__)
 
     def _forget(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute(SQL["rollback"])
-        self._heads.clear()
-        self._pos = None
+        self._streams.forget()
 
     # --- one commit ------------------------------------------------------------------------------
 
     def _commit(self, appends: list[Append], *, trusting: bool) -> list[Result]:
-        commit = _Commit()
-        nonces = self._chance.token(chain.NONCE_SIZE * sum(len(append.events) for append in appends))
-        results: list[Result] = []
-        used = 0
-        for append in appends:
-            results.append(self._seal(append, commit, nonces, used, trusting))
-            used += chain.NONCE_SIZE * len(append.events)
-        commit.close_log()
+        commit, results = self._streams.draft(appends, trusting=trusting)
         leaving, blobs = self._blobs.take_leaving(), self._blobs.take()
         if commit.events or blobs or leaving:
             started = perf_counter()
@@ -217,41 +312,28 @@ class Writer:
                 self._blobs.give_back(blobs, leaving)
                 raise
             self._blobs.settled(blobs)
-            self._remember(commit)
+            self._streams.remember(commit)
+            if commit.log:
+                self.position = commit.log[-1][0]
+                self.sealing.wanted |= commit.ends
             self._tell_watchers(commit)
             if self.meter is not None:
                 self.meter.committed(perf_counter() - started, len(commit.events))
                 self.meter.kept(sum(len(data) for _, data in blobs))
         return results
 
-    def _write(self, commit: _Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:
-        connection = self._connection
-        if commit.erased or leaving:  # what goes is overwritten, not only forgotten
-            connection.execute("PRAGMA secure_delete = ON")
-        connection.execute(SQL["begin"])
-        if commit.erased or leaving:
-            self._erase(commit, leaving)
-            connection.execute("PRAGMA secure_delete = OFF")
-        if blobs:
-            connection.executemany(SQL["put_blob"], blobs)
-        connection.executemany(SQL["append_event"], commit.events)
-        connection.executemany(SQL["append_log"], commit.log)
-        commit.rows.write(connection)
+    def _write(self, commit: Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:
+        commit.write(self._connection, blobs, leaving)
+        rides = self.sealing.pending and self._durability == "full"
+        if rides:
+            self.sealing.keep()
         self._tell_meanwhile()
-        connection.execute(SQL["commit"])
+        self._connection.execute(SQL["commit"])
+        if rides:
+            self.sealing.kept()
 
-    def _erase(self, commit: _Commit, leaving: list[bytes]) -> None:
-        connection = self._connection
-        for stream, erasure in commit.erased.items():
-            connection.execute(SQL["erase_events"], (stream,))
-            connection.execute(SQL["erase_run"], (erasure.run,))
-            connection.execute(SQL["erase_tasks"], (erasure.run,))
-            if erasure.key is not None:
-                connection.execute(SQL["erase_key"], erasure.key)
-        connection.executemany(SQL["drop_blob"], [(digest,) for digest in leaving])
-
-    def _tell_watchers(self, commit: _Commit) -> None:
-        changes = [Change(pos, stream, from_seq, seq) for pos, stream, from_seq, seq, _ in commit.log]
+    def _tell_watchers(self, commit: Commit) -> None:
+        changes = commit.changes()
         for loop, called in self._watchers if changes else ():
             with suppress(RuntimeError):  # the loop is closed: nobody watches any more
                 loop.call_soon_threadsafe(called, changes)
@@ -266,79 +348,22 @@ class Writer:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     one.loop.call_soon_threadsafe(one.beside.meanwhile)
 
-    def _remember(self, commit: _Commit) -> None:
-        for stream, head in commit.heads.items():
-            self._heads.pop(stream, None)
-            self._heads[stream] = head
-        for stream in commit.erased:
-            self._heads.pop(stream, None)
-        while len(self._heads) > _HEADS_MAX:
-            del self._heads[next(iter(self._heads))]
-        if commit.log:
-            self._pos = self.position = commit.log[-1][0]
 
-    def _seal(self, append: Append, commit: _Commit, nonces: bytes, used: int, trusting: bool) -> Result:
-        stream = append.stream
-        head = commit.heads.get(stream) or self._head(append, trusting)
-        if stream in commit.erased:
-            return Refusal(stream, "conflict", "the run was purged")
-        if refusal := self._kept(append, commit):
-            return refusal
-        if head.seq != append.expected_seq:
-            return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
-        if not append.events:
-            return _failed(append, "nothing to append")
-        sealed: list[tuple[bytes, int, bytes, bytes]] = []
-        seq, prev, at = head.seq, head.hash, max(append.at, head.at)
-        try:
-            for event in append.events:
-                seq += 1
-                nonce = nonces[used : used + chain.NONCE_SIZE]
-                one = chain.seal(stream, seq, prev, at, append.actor, event, nonce)
-                if len(one.body) > BODY_MAX + chain.NONCE_SIZE:
-                    return _failed(append, f"event {seq} has {len(one.body)} bytes, more than {BODY_MAX}")
-                sealed.append((stream, seq, one.envelope, one.body))
-                prev = one.hash
-                used += chain.NONCE_SIZE
-        except Exception as error:  # noqa: BLE001 - whatever cannot be encoded is this stream's own fault
-            return _failed(append, f"event {seq} cannot be written: {error}")
-        pos, from_seq = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
-        commit.events += sealed
-        commit.heads[stream] = Head(seq, prev, at)
-        commit.rows.add(append.rows, new=from_seq == 1)
-        commit.erased.update((chain.run_stream(erasure.run), erasure) for erasure in append.erase)
-        return Appended(stream, seq, prev, pos)
-
-    def _kept(self, append: Append, commit: _Commit) -> Refusal | None:
-        """Refuse a tombstone of a run whose stream does not end any more where it says."""
-        for erasure in append.erase:
-            stream = chain.run_stream(erasure.run)
-            head = commit.heads.get(stream) or self._stored_head(stream)
-            if stream in commit.erased or (head.seq, head.hash) != (erasure.seq, erasure.head):
-                return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
-        return None
-
-    def _head(self, append: Append, trusting: bool) -> Head:
-        """Return a stream's end. Whoever expects it to be empty is believed at first: the key will tell."""
-        if trusting and append.expected_seq == 0 and append.stream not in self._heads:
-            return _EMPTY
-        return self._stored_head(append.stream)
-
-    def _stored_head(self, stream: bytes) -> Head:
-        known = self._heads.get(stream)
-        if known is not None:
-            return known
-        row = self._connection.execute(SQL["head"], (stream,)).fetchone()
-        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at)
-
-    def _next_pos(self, drafted: int) -> int:
-        if self._pos is None:
-            self._pos = self._connection.execute(SQL["last_pos"]).fetchone()[0]
-        return self._pos + drafted + 1
+@contextmanager
+def _outlived() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("the writer goes on after this")
 
 
-def _failed(append: Append, message: str) -> Refusal:
-    return Refusal(append.stream, "failed", message)
+def _tell(future: asyncio.Future[Any], made: Any, wrong: Exception | None) -> None:
+    if future.done():
+        return
+    if wrong is not None:
+        future.set_exception(wrong)
+    else:
+        future.set_result(made)
 
 
 def _wake(asked: list[Asked], results: list[Result]) -> None:

@@ -10,7 +10,7 @@ from runnotary.core.errors import FlowNotFound
 from runnotary.core.flow import Flow, Step
 from runnotary.core.hashing import is_digest
 from runnotary.core.permissions import Action
-from runnotary.ports import RunQuery
+from runnotary.core.queries import RunQuery
 from runnotary.web import addresses, graph, shown
 from runnotary.web.addresses import DEFAULT_NAMESPACE
 from runnotary.web.answers import Answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from runnotary.core.errors import InvalidInput
+from runnotary.core.queries import RunQuery
 from runnotary.core.states import OPEN, State
-from runnotary.ports import RunQuery
 from runnotary.web.addresses import address
 from runnotary.web.answers import Answer, see_other
 from runnotary.web.run_page import EVENTS

@@ -29,6 +29,15 @@ FROM log JOIN events ON events.stream = log.stream AND events.seq = log.seq
 WHERE log.stream = ?
 ORDER BY log.seq DESC LIMIT 1;
 
+-- name: append_tile
+INSERT INTO tiles (level, number, hash) VALUES (?, ?, ?);
+
+-- name: put_checkpoint
+INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?);
+
+-- name: thin_checkpoints
+DELETE FROM checkpoints WHERE size > ? AND size < ?;
+
 -- name: put_blob
 INSERT INTO blobs (digest, data) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;
 
@@ -108,6 +117,36 @@ SELECT * FROM keys WHERE principal = ? AND key = ?;
 -- name: feed
 SELECT pos, stream, from_seq, seq FROM log WHERE pos > ? ORDER BY pos LIMIT ?;
 
+-- name: leaves
+SELECT stream, seq, head FROM log WHERE pos > ? AND pos <= ? ORDER BY pos;
+
+-- name: tiles
+SELECT hash FROM tiles WHERE level = ? AND number >= ? AND number < ? ORDER BY number;
+
+-- name: count_tiles
+SELECT count(*) FROM tiles WHERE level = ?;
+
+-- name: tile_numbers
+SELECT number FROM tiles WHERE level = ?;
+
+-- name: checkpoint
+SELECT note FROM checkpoints WHERE size = ?;
+
+-- name: newest_checkpoint
+SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1;
+
+-- Of size 0: the newest one.
+-- name: checkpoint_of
+SELECT note FROM checkpoints WHERE size = ? OR ? = 0 ORDER BY size DESC LIMIT 1;
+
+-- What a home says about itself and its keys: events of the types 38 and 39.
+-- name: noted
+SELECT seq, envelope, body FROM events
+WHERE stream = ? AND (substr(envelope, 25, 2) = x'0026' OR substr(envelope, 25, 2) = x'0027') ORDER BY seq;
+
+-- name: head_at
+SELECT head FROM log WHERE stream = ? AND seq = ?;
+
 -- name: tasks
 SELECT * FROM tasks WHERE run = ? ORDER BY step, visit;
 
@@ -145,6 +184,15 @@ SELECT * FROM flows ORDER BY namespace, name;
 
 -- name: all_keys
 SELECT * FROM keys ORDER BY principal, key;
+
+-- name: all_leaves
+SELECT stream, seq, head FROM log ORDER BY pos;
+
+-- name: all_tiles
+SELECT level, number, hash FROM tiles;
+
+-- name: all_checkpoints
+SELECT size, note FROM checkpoints ORDER BY size;
 
 -- name: first_event
 SELECT envelope, body FROM events WHERE stream = ? AND seq = 1;

@@ -28,6 +28,20 @@ CREATE TABLE log (
 
 CREATE UNIQUE INDEX log_stream ON log (stream, seq);
 
+-- Hashes of perfect subtrees of the Merkle tree over `log`: of 256 leaves (level 1), of 65,536 (level 2), and so on.
+CREATE TABLE tiles (
+    level INTEGER NOT NULL CHECK (level >= 1),
+    number INTEGER NOT NULL CHECK (number >= 0),
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, number)
+) WITHOUT ROWID, STRICT;
+
+-- Signed statements of the size and the root of that tree; of every 1,024 sizes the newest one stays.
+CREATE TABLE checkpoints (
+    size INTEGER PRIMARY KEY CHECK (size >= 1),
+    note TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE runs (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     namespace TEXT NOT NULL,

@@ -1,0 +1,80 @@
+"""What one commit holds: events, their log rows and tiles, the rows that follow from them, what is erased."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from runnotary.core import chain
+from runnotary.core.merkle import Range
+from runnotary.ports import Change, Erasure
+from runnotary.store.projections import Drafts
+from runnotary.store.statements import SQL
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of a stream: what the next event is chained to."""
+
+    seq: int
+    hash: bytes
+    at: int
+
+
+class Commit:
+    """A commit in the making."""
+
+    __slots__ = ("ends", "erased", "events", "heads", "log", "rows", "spans", "tiles")
+
+    def __init__(self) -> None:
+        self.events: list[tuple[bytes, int, bytes, bytes]] = []
+        self.heads: dict[bytes, Head] = {}
+        self.spans: dict[bytes, tuple[int, int]] = {}
+        self.rows = Drafts()
+        self.erased: dict[bytes, Erasure] = {}
+        self.log: list[tuple[int, bytes, int, int, bytes]] = []
+        self.tiles: list[tuple[int, int, bytes]] = []
+        self.ends = False
+        """Something ends with it: a checkpoint should follow soon."""
+
+    def close_log(self, tree: Range) -> None:
+        """Give each stream its log row and its leaf in the tree."""
+        for stream, (pos, from_seq) in self.spans.items():
+            head = self.heads[stream]
+            self.log.append((pos, stream, from_seq, head.seq, head.hash))
+            self.tiles += tree.add(chain.leaf_hash(stream, head.seq, head.hash))
+
+    def changes(self) -> list[Change]:
+        return [Change(pos, stream, from_seq, seq) for pos, stream, from_seq, seq, _ in self.log]
+
+    def write(
+        self,
+        connection: sqlite3.Connection,
+        blobs: Sequence[tuple[bytes, bytes]],
+        leaving: Sequence[bytes],
+    ) -> None:
+        """Write all of it, with the blobs that come and go; the transaction begins here and stays open."""
+        erases = bool(self.erased or leaving)
+        if erases:  # what goes is overwritten, not only forgotten
+            connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(SQL["begin"])
+        if erases:
+            self._erase(connection, leaving)
+            connection.execute("PRAGMA secure_delete = OFF")
+        if blobs:
+            connection.executemany(SQL["put_blob"], blobs)
+        connection.executemany(SQL["append_event"], self.events)
+        connection.executemany(SQL["append_log"], self.log)
+        if self.tiles:
+            connection.executemany(SQL["append_tile"], self.tiles)
+        self.rows.write(connection)
+
+    def _erase(self, connection: sqlite3.Connection, leaving: Sequence[bytes]) -> None:
+        for stream, erasure in self.erased.items():
+            connection.execute(SQL["erase_events"], (stream,))
+            connection.execute(SQL["erase_run"], (erasure.run,))
+            connection.execute(SQL["erase_tasks"], (erasure.run,))
+            if erasure.key is not None:
+                connection.execute(SQL["erase_key"], erasure.key)
+        connection.executemany(SQL["drop_blob"], [(digest,) for digest in leaving])

@@ -1,0 +1,169 @@
+"""The newest checkpoint outside the database: what tells a home from an older copy of it.
+
+    <home>/checkpoint        beside the database, always
+    more files               by setting: another disk, a synchronised folder
+    a witness                by setting: a command that takes the note and answers with signature lines
+
+Rules of this file:
+
+1. A note goes out only after the commit that keeps it is durable, so no crash makes a home look rolled back.
+2. Going out holds nobody up: one thread takes the newest note there is, and skips those it was too slow for.
+3. What cannot be written or reached is logged, and tried again with the next note. It stops no run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from runnotary.core import merkle, notes
+from runnotary.core.errors import Damaged, RolledBack
+from runnotary.core.notes import BadNote, Checkpoint
+from runnotary.store import files
+from runnotary.store.statements import SQL
+from runnotary.store.tree import Nodes
+
+FILE: Final = "checkpoint"
+WITNESS_SECONDS: Final = 30
+
+log = logging.getLogger("runnotary.checkpoints")
+
+
+class Outside:
+    """Takes notes out of one home, from the first one on to `close`."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        copies: Sequence[Path] = (),
+        witness: Sequence[str] = (),
+        witnessed: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        """`witnessed` is called, in a thread of this class, with a note that the witness has signed too."""
+        self.home: Final = home
+        self._paths: Final = (home / FILE, *copies)
+        self._witness: Final = tuple(witness)
+        self._witnessed: Final = witnessed
+        self._changed: Final = threading.Condition()
+        self._note = self._shown = ""
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def publish(self, note: str) -> None:
+        """Take a note whose row is durable."""
+        with self._changed:
+            self._note = note
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="runnotary-checkpoints", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take out what was published, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while note := self._next():
+            for path in self._paths:
+                _write(path, note)
+            text = note.partition("\n\n")[0]
+            if self._witness and not self._closing and text != self._shown:
+                self._shown = text
+                self._ask(note)
+
+    def _next(self) -> str:
+        with self._changed:
+            while not self._note and not self._closing:
+                self._changed.wait()
+            note, self._note = self._note, ""
+            return note
+
+    def _ask(self, note: str) -> None:
+        """Let the witness sign; what it answers is part of the note from then on, in the home and outside."""
+        try:
+            done = subprocess.run(
+                self._witness, input=note, capture_output=True, text=True, timeout=WITNESS_SECONDS, check=True
+            )
+            signed = str(notes.read_note(note + done.stdout))
+        except (OSError, subprocess.SubprocessError, BadNote, UnicodeDecodeError) as wrong:
+            log.warning("the witness did not sign: %s", wrong)
+            return
+        if signed != note:
+            self._witnessed(signed)
+
+
+def _write(path: Path, note: str) -> None:
+    growing = path.with_name(path.name + ".growing")
+    try:
+        with suppress(FileNotFoundError):
+            growing.unlink()
+        with files.arriving(growing) as file:
+            os.write(file.handle, note.encode())
+            os.fsync(file.handle)
+            os.fchmod(file.handle, 0o644)
+            growing.rename(path)
+        files.sync_folder(path.parent)
+    except OSError as wrong:
+        log.warning("%s: the checkpoint cannot be written: %s", path, wrong)
+
+
+def published(home: Path) -> Checkpoint | None:
+    """Read the checkpoint beside the database; None if there is none.
+
+    Raises:
+        Damaged: the file is no checkpoint.
+    """
+    path = home / FILE
+    try:
+        return notes.read_checkpoint(notes.read_note(path.read_text()).text)
+    except FileNotFoundError:
+        return None
+    except (BadNote, UnicodeDecodeError) as wrong:
+        hint = "put back a copy of it; without one, a rollback of this home cannot be seen"
+        raise Damaged([f"{path}: {wrong}; {hint}"]) from None
+
+
+def refuse_rollback(home: Path, connection: sqlite3.Connection | None) -> None:
+    """Refuse a home whose record ends before, or goes otherwise than, the checkpoint beside it.
+
+    Without a connection there is no database.
+
+    Raises:
+        RolledBack: it does.
+        Damaged: the checkpoint cannot be read.
+    """
+    made = published(home)
+    if made is None:
+        return
+    if connection is None:
+        raise RolledBack([f"{home}: the record is gone, and {FILE} says that it had {made.size} log entries"])
+    if found := _found(connection, made):
+        raise RolledBack([f"{home}: {found}"])
+
+
+def _found(connection: sqlite3.Connection, made: Checkpoint) -> str:
+    has = connection.execute("SELECT name FROM sqlite_schema WHERE name = 'log'").fetchone()
+    size = connection.execute(SQL["last_pos"]).fetchone()[0] if has else 0
+    if size < made.size:
+        return f"the log has {size} entries, and {FILE} says that it had {made.size}: this is an older copy"
+    row = connection.execute(SQL["checkpoint"], (made.size,)).fetchone()
+    with suppress(BadNote, TypeError):
+        if row is not None and notes.read_note(row[0]).text == made.text:
+            return ""
+    try:
+        root = merkle.span_root(0, made.size, Nodes(connection))
+    except Damaged as wrong:
+        return str(wrong)
+    return "" if root == made.root else f"the log had another root at {made.size} entries than {FILE} says"

@@ -1,0 +1,186 @@
+"""Checkpoints: the size and root of the log, signed by the writer after the commits that they cover.
+
+    commit → sign → keep (a row, in the next commit or in one of its own) → publish (outside the database)
+
+Rules of this file:
+
+1. Only what is durable is signed: a root that a failed commit would have had never gets a signature. Only
+   what is kept durably is published: no crash makes a home look rolled back.
+2. One size has one root. Before the first signature the newest checkpoint is compared with the log; if it is
+   larger, or of another root, the sealer halts and says so. Runs go on; `verify` names what nothing covers.
+3. A key signs nothing before the ledger knows it, and nothing after the ledger says that it is out of use.
+4. Of every 1,024 sizes the newest checkpoint stays: any other root can be made again from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from base64 import b64encode
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from runnotary.core import chain, merkle, notes
+from runnotary.core.errors import Damaged, RunnotaryError
+from runnotary.core.events import By, EngineNoted, Event, KeyChanged
+from runnotary.core.merkle import Range
+from runnotary.core.notes import Checkpoint, Note, PublicKey, Signature, endorsement
+from runnotary.ports import KeyEnd, Signer
+from runnotary.store.outside import Outside
+from runnotary.store.statements import SQL
+from runnotary.store.tree import Nodes
+
+KEPT_EVERY: Final = 1_024
+REST_SECONDS: Final = 1.0
+"""What goes on without an end is covered at least this often."""
+
+LEDGER: Final = chain.ledger_stream("default")
+RESTORED: Final = "restored"
+ENGINE: Final = By("service:engine", "engine")
+
+log = logging.getLogger("runnotary.sealing")
+
+
+class Sealing:
+    """The checkpoints of one home; used in the writer's thread only."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        signer: Signer,
+        outside: Outside,
+        append: Callable[[tuple[Event, ...]], None],
+    ) -> None:
+        """`append` writes facts into the home's ledger, durably."""
+        self._connection: Final = connection
+        self._signer: Final = signer
+        self._outside: Final = outside
+        self._append: Final = append
+        self._origin = ""
+        self._key: PublicKey | None = None
+        self._pending: tuple[int, str] | None = None
+        self._last = monotonic()
+        self.wanted = False
+        """Something ended: what is committed should be covered soon."""
+        self.halted = ""
+        """Why nothing is signed any more."""
+        self._size = 0
+        self.note = ""
+        """The newest checkpoint."""
+        self._look()
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether a signed note has no row yet."""
+        return self._pending is not None
+
+    def due(self, size: int) -> bool:
+        """Tell whether a log of this size should be signed now."""
+        late = monotonic() - self._last > REST_SECONDS
+        return size > self._size and (self.wanted or late) and not self.halted
+
+    def sign(self, tree: Callable[[], Range]) -> None:
+        """Sign what is committed, unless that is signed or must not be.
+
+        `tree` is asked for it after the key is known: that may write into the ledger.
+        """
+        try:
+            self._prepare()
+            now = tree()
+            if self.halted or self._key is None or now.size == self._size:
+                return
+            if now.size < self._size:
+                raise Damaged(
+                    [f"the log has {now.size} entries, and a checkpoint of {self._size} was signed"]
+                )
+            text = Checkpoint(self._origin, now.size, now.root()).text
+            note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
+        except (RunnotaryError, OSError, ValueError) as wrong:
+            self.halted = str(wrong)
+            log.error("no checkpoint is signed any more: %s", wrong)
+            return
+        self._size, self.note = now.size, str(note)
+        self._pending = (self._size, self.note)
+        self._last, self.wanted = monotonic(), False
+
+    def cosigned(self, note: str) -> None:
+        """Take a note back that a witness has signed, if it is still the newest."""
+        made = notes.read_note(note)
+        if self._pending is None and made.text == notes.read_note(self.note).text:
+            self.note = note
+            self._pending = (self._size, note)
+
+    def keep(self) -> None:
+        """Write the row of the signed note; the caller holds the transaction."""
+        if self._pending is not None:
+            size, note = self._pending
+            first = (size - 1) // KEPT_EVERY * KEPT_EVERY
+            self._connection.execute(SQL["thin_checkpoints"], (first, size))
+            self._connection.execute(SQL["put_checkpoint"], (size, note))
+
+    def dropped(self) -> None:
+        """The row could not be written: sign again when something happens."""
+        self._pending = None
+        self._look()
+
+    def kept(self) -> None:
+        """The commit with the row is durable: let the note out."""
+        if self._pending is not None:
+            self._outside.publish(self._pending[1])
+            self._pending = None
+
+    def change_key(self, name: str, state: KeyEnd, by: By, reason: str) -> PublicKey:
+        """Put a new key in the place of the one in use, which the ledger then calls `state`.
+
+        What was committed so far must have been signed.
+
+        Raises:
+            Damaged: the sealer has halted.
+        """
+        self._prepare()
+        if self.halted or self._key is None:
+            raise Damaged([f"no key can be changed: {self.halted}"])
+        new = self._signer.draw(name or self._origin)
+        old = KeyChanged(self._key.text, state, by, reason)
+        endorsed = "" if state == "revoked" else b64encode(self._signer.sign(endorsement(new.text))).decode()
+        self._append((old, KeyChanged(new.text, "active", by, reason, endorsed)))
+        self._signer.renew()
+        self._key = new
+        return new
+
+    # --- inside ------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        row = self._connection.execute(SQL["newest_checkpoint"]).fetchone()
+        self._size, self.note = (0, "") if row is None else row
+
+    def _prepare(self) -> None:
+        """Read or make the key and the name of the log, and see that what was signed last holds."""
+        if self._key is not None or self.halted:
+            return
+        opened_by, active = 1, set[str]()
+        for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)).fetchall():
+            event = chain.opened(seq, envelope, body).event if body is not None else None
+            if isinstance(event, EngineNoted) and event.kind == RESTORED:
+                opened_by = seq
+            elif isinstance(event, KeyChanged):
+                (active.add if event.state == "active" else active.discard)(event.key)
+        row = self._connection.execute(SQL["head_at"], (LEDGER, opened_by)).fetchone()
+        if row is None:
+            raise Damaged([f"{chain.stream_name(LEDGER)} #{opened_by}: the log does not know this event"])
+        self._origin = notes.origin_of(row[0])
+        self._check_newest()
+        key = self._signer.public_key(self._origin, active)
+        if key.text not in active:
+            self._append((KeyChanged(key.text, "active", ENGINE),))
+        self._key = key
+
+    def _check_newest(self) -> None:
+        if self._size:
+            made = notes.read_checkpoint(notes.read_note(self.note).text)
+            if made.size != self._size or self._root(made.size) != made.root:
+                raise Damaged([f"checkpoint {self._size}: the log has another root at that size"])
+
+    def _root(self, size: int) -> bytes:
+        return merkle.span_root(0, size, Nodes(self._connection))

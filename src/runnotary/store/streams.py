@@ -1,0 +1,149 @@
+"""How appends become a commit: every stream checked on its own, events sealed, positions and leaves given.
+
+What is remembered between commits (the ends of streams, the last position, the tree) is only ever a copy of
+what is committed, and is dropped whenever something unexpected happens.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from runnotary.core import chain, events
+from runnotary.core.merkle import Range
+from runnotary.ports import Append, Appended, Chance, Refusal
+from runnotary.store import tree
+from runnotary.store.commit import Commit, Head
+from runnotary.store.statements import SQL
+
+Result = Appended | Refusal
+
+_HEADS_MAX: Final = 16_384
+_EMPTY: Final = Head(0, chain.GENESIS, 0)
+_ENDS: Final = frozenset(
+    {
+        events.RunFinished,
+        events.RunUpdated,
+        events.RunHeld,
+        events.RunAnnotated,
+        events.AccessChanged,
+        events.StreamErased,
+    }
+)
+"""After these a checkpoint is made soon; what only goes on waits for one of them, or for a moment of rest."""
+
+
+class Streams:
+    """The streams of one home; used in the writer's thread only."""
+
+    def __init__(self, connection: sqlite3.Connection, chance: Chance) -> None:
+        self._connection: Final = connection
+        self._chance: Final = chance
+        self._heads: dict[bytes, Head] = {}
+        self._pos: int | None = None
+        self._tree: Range | None = None
+
+    def draft(self, appends: Sequence[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
+        """Seal what is asked for. It counts only when it is committed: then `remember` it, else `forget`."""
+        commit = Commit()
+        nonces = self._chance.token(chain.NONCE_SIZE * sum(len(append.events) for append in appends))
+        results: list[Result] = []
+        used = 0
+        for append in appends:
+            results.append(self._seal(append, commit, nonces, used, trusting))
+            used += chain.NONCE_SIZE * len(append.events)
+        if commit.spans:
+            commit.close_log(self.tree())
+        return commit, results
+
+    def remember(self, commit: Commit) -> None:
+        """The commit is durable."""
+        for stream, head in commit.heads.items():
+            self._heads.pop(stream, None)
+            self._heads[stream] = head
+        for stream in commit.erased:
+            self._heads.pop(stream, None)
+        while len(self._heads) > _HEADS_MAX:
+            del self._heads[next(iter(self._heads))]
+        if commit.log:
+            self._pos = commit.log[-1][0]
+
+    def forget(self) -> None:
+        """Something went wrong: look everything up again."""
+        self._heads.clear()
+        self._pos = self._tree = None
+
+    def tree(self) -> Range:
+        """Return the tree of what is committed, or about to be."""
+        if self._tree is None:
+            self._tree = tree.grown(self._connection)
+        return self._tree
+
+    def end(self, stream: bytes) -> Head:
+        """Return the end of a stream."""
+        known = self._heads.get(stream)
+        if known is not None:
+            return known
+        row = self._connection.execute(SQL["head"], (stream,)).fetchone()
+        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at)
+
+    def _seal(self, append: Append, commit: Commit, nonces: bytes, used: int, trusting: bool) -> Result:
+        stream = append.stream
+        head = commit.heads.get(stream) or self._head(append, trusting)
+        if stream in commit.erased:
+            return Refusal(stream, "conflict", "the run was purged")
+        if refusal := self._kept(append, commit):
+            return refusal
+        if head.seq != append.expected_seq:
+            return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
+        if not append.events:
+            return failed(append, "nothing to append")
+        sealed: list[tuple[bytes, int, bytes, bytes]] = []
+        seq, prev, at = head.seq, head.hash, max(append.at, head.at)
+        try:
+            for event in append.events:
+                seq += 1
+                nonce = nonces[used : used + chain.NONCE_SIZE]
+                one = chain.seal(stream, seq, prev, at, append.actor, event, nonce)
+                if len(one.body) > events.BODY_MAX + chain.NONCE_SIZE:
+                    return failed(
+                        append, f"event {seq} has {len(one.body)} bytes, more than {events.BODY_MAX}"
+                    )
+                sealed.append((stream, seq, one.envelope, one.body))
+                prev = one.hash
+                used += chain.NONCE_SIZE
+        except Exception as error:  # noqa: BLE001 - whatever cannot be encoded is this stream's own fault
+            return failed(append, f"event {seq} cannot be written: {error}")
+        pos, from_seq = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
+        commit.events += sealed
+        commit.ends |= append.events[-1].__class__ in _ENDS
+        commit.heads[stream] = Head(seq, prev, at)
+        commit.rows.add(append.rows, new=from_seq == 1)
+        commit.erased.update((chain.run_stream(erasure.run), erasure) for erasure in append.erase)
+        return Appended(stream, seq, prev, pos)
+
+    def _kept(self, append: Append, commit: Commit) -> Refusal | None:
+        """Refuse a tombstone of a run whose stream does not end any more where it says."""
+        for erasure in append.erase:
+            stream = chain.run_stream(erasure.run)
+            head = commit.heads.get(stream) or self.end(stream)
+            if stream in commit.erased or (head.seq, head.hash) != (erasure.seq, erasure.head):
+                return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
+        return None
+
+    def _head(self, append: Append, trusting: bool) -> Head:
+        """Return a stream's end. Whoever expects it to be empty is believed at first: the key will tell."""
+        if trusting and append.expected_seq == 0 and append.stream not in self._heads:
+            return _EMPTY
+        return self.end(append.stream)
+
+    def _next_pos(self, drafted: int) -> int:
+        if self._pos is None:
+            self._pos = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+        return self._pos + drafted + 1
+
+
+def failed(append: Append, message: str) -> Refusal:
+    """Return the refusal of an append that can never be written."""
+    return Refusal(append.stream, "failed", message)

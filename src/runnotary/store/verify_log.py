@@ -1,0 +1,200 @@
+"""Checking the log as a whole: the tree over it, every checkpoint, the keys, and what stands outside.
+
+    a stream's chain      says what its events are, up to its head
+    the log               says in what order heads were committed
+    the tree              one hash for all of that, at every size
+    a checkpoint          a signature of size and hash; it cannot be made again without the key
+
+So an attacker who rewrites rows, and makes every hash anew, is left with checkpoints that do not fit. One who
+takes them away as well is left with the checkpoint outside.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+import msgspec
+
+from runnotary.core import chain, merkle, notes
+from runnotary.core.events import EngineNoted, KeyChanged
+from runnotary.core.merkle import Range
+from runnotary.core.notes import BadNote, Checkpoint, Note, PublicKey
+from runnotary.store.key_ring import KeyRing, signed
+from runnotary.store.outside import FILE
+from runnotary.store.report import Notebook, Proven
+from runnotary.store.sealing import LEDGER, RESTORED
+from runnotary.store.statements import SQL
+from runnotary.store.tree import Nodes
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """What whoever verifies brings along: a key and witnesses they know, a checkpoint they kept."""
+
+    key: PublicKey | None = None
+    witnesses: tuple[PublicKey, ...] = ()
+    checkpoint: str = ""
+
+
+class LogCheck:
+    """The checks of one home's log."""
+
+    def __init__(self, connection: sqlite3.Connection, notebook: Notebook, trust: Trust) -> None:
+        self._connection: Final = connection
+        self._notebook: Final = notebook
+        self._trust: Final = trust
+        self._keys: Final = KeyRing()
+        self._origins: list[tuple[int, str]] = []
+        self._notes: dict[int, Note] = {}
+        self._size = 0
+        self._learn()
+
+    def whole(self, outside: str | None) -> Proven | None:
+        """Check tree, tiles and checkpoints, and the file outside; return what the newest proves."""
+        for size, text in self._connection.execute(SQL["all_checkpoints"]):
+            self._read(f"checkpoint {size}", text, size)
+        kept = self._given(f"{FILE} (the file)", outside)
+        brought = self._given("the checkpoint given", self._trust.checkpoint)
+        asked = {*self._notes, *(one[0].size for one in (kept, brought) if one)}
+        roots = self._walk(asked)
+        for size, note in self._notes.items():
+            self._compare(f"checkpoint {size}", notes.read_checkpoint(note.text), roots)
+        for what, one in (("rollback", kept), ("rollback", brought)):
+            if one is not None:
+                self._compare(one[1], one[0], roots, code=what)
+        if (
+            kept is not None
+            and kept[0].size not in self._notes
+            and kept[0].size > max(self._notes, default=0)
+        ):
+            self._notebook.found(
+                "checkpoint", kept[1], f"the home has no checkpoint of {kept[0].size} entries"
+            )
+        return self._proven()
+
+    def covers(self, stream: bytes) -> Proven | None:
+        """Check that the newest checkpoint covers a stream to its end; return what it proves."""
+        row = self._connection.execute(SQL["newest_checkpoint"]).fetchone()
+        end = self._connection.execute(SQL["log_end"], (stream,)).fetchone()
+        if row is None or end is None:
+            return None
+        size, text = row
+        note = self._read(f"checkpoint {size}", text, size)
+        seq, head, pos = end
+        if note is None or pos > size:
+            return None
+        made, nodes = notes.read_checkpoint(note.text), Nodes(self._connection)
+        try:
+            leaf = chain.leaf_hash(stream, seq, head)
+            path = merkle.inclusion(pos - 1, size, nodes)
+            merkle.check_inclusion(leaf, pos - 1, size, path, made.root)
+        except (merkle.BadProof, ValueError) as wrong:
+            self._notebook.found(
+                "checkpoint", f"checkpoint {size}", f"log {pos} is not covered by it: {wrong}"
+            )
+            return None
+        return self._proven()
+
+    # --- inside ------------------------------------------------------------------------------------
+
+    def _learn(self) -> None:
+        """Read from the ledger which keys may sign from when on, and what the log is called from when on."""
+        for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)):
+            try:
+                event = chain.opened(seq, envelope, body).event
+                pos = self._connection.execute(SQL["pos_of"], (LEDGER, seq)).fetchone()[0]
+            except (ValueError, TypeError):
+                continue  # The walk over the streams reports it.
+            if isinstance(event, EngineNoted) and (seq == 1 or event.kind == RESTORED):
+                head = self._connection.execute(SQL["head_at"], (LEDGER, seq)).fetchone()
+                if head is not None:
+                    self._origins.append((pos, notes.origin_of(head[0])))
+            elif isinstance(event, KeyChanged):
+                try:
+                    self._keys.learn(event, pos)
+                except BadNote as wrong:
+                    self._notebook.found("key", event.key, str(wrong))
+
+    def _read(self, where: str, text: Any, size: int) -> Note | None:
+        """Read and check a stored checkpoint apart from its root."""
+        made = self._given(where, text if isinstance(text, str) else repr(text))
+        if made is None:
+            return None
+        if made[0].size != size:
+            self._notebook.found("checkpoint", where, f"it is of {made[0].size} entries")
+            return None
+        self._notebook.counts["checkpoints"] += 1
+        self._notes[size] = note = notes.read_note(text)
+        return note
+
+    def _given(self, where: str, text: str | None) -> tuple[Checkpoint, str] | None:
+        """Read a checkpoint and check who signed it, and for which log."""
+        if not text:
+            return None
+        try:
+            note = notes.read_note(text)
+            made = notes.read_checkpoint(note.text)
+        except BadNote as wrong:
+            self._notebook.found("checkpoint", where, f"cannot be read: {wrong}")
+            return None
+        if str(note) != text:
+            self._notebook.found("checkpoint", where, "is not written as a note is")
+        known = [name for pos, name in self._origins if pos <= made.size]
+        if made.origin not in known[-1:]:
+            self._notebook.found("checkpoint", where, f"is of another log: {made.origin}")
+        if self._keys.signer(note, made.size) is None:
+            self._notebook.found(
+                "checkpoint", where, "no key of this home that was in use then has signed it"
+            )
+        return made, where
+
+    def _walk(self, sizes: set[int]) -> dict[int, bytes]:
+        """Make the tree anew, compare its tiles, and return its roots at these sizes."""
+        tree, roots = Range(), dict[int, bytes]()
+        stored = {
+            (level, number): digest for level, number, digest in self._connection.execute(SQL["all_tiles"])
+        }
+        for row in self._connection.execute(SQL["all_leaves"]):
+            for level, number, digest in tree.add(chain.leaf_hash(*row)):
+                if stored.pop((level, number), None) != digest:
+                    self._notebook.found(
+                        "log", f"tile {level}/{number}", "is not the hash of what is below it"
+                    )
+            if tree.size in sizes:
+                roots[tree.size] = tree.root()
+        for level, number in stored:
+            self._notebook.found("log", f"tile {level}/{number}", "stands over nothing")
+        self._size = tree.size
+        return roots
+
+    def _compare(
+        self, where: str, made: Checkpoint, roots: dict[int, bytes], *, code: str = "checkpoint"
+    ) -> None:
+        if made.size > self._size:
+            what = (
+                f"says that the log had {made.size} entries; it has {self._size}: an older copy, or cut off"
+            )
+            self._notebook.found("rollback", where, what)
+        elif roots.get(made.size) != made.root:
+            self._notebook.found(
+                code, where, f"the first {made.size} entries of the log are not those it was made of"
+            )
+
+    def _proven(self) -> Proven | None:
+        if not self._notes:
+            return None
+        size = max(self._notes)
+        note = self._notes[size]
+        key = self._keys.signer(note, size)
+        pinned = self._trust.key
+        if pinned is not None and (key is None or not self._keys.vouches(pinned, key)):
+            wrong = f"the key {pinned.name} neither signed it nor vouches for the one that did"
+            self._notebook.found("key", f"checkpoint {size}", wrong)
+        last = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+        return Proven(
+            size=size,
+            uncovered=last - size,
+            key="" if key is None else key.name,
+            pinned=pinned is not None,
+            witnesses=tuple(one.name for one in self._trust.witnesses if signed(note, one)),
+        )
