@@ -188,6 +188,7 @@ ERRORS = {
     "invalid_input": "What was given cannot be used; nothing was recorded.",
     "invalid_definition": "A flow file or document, with every problem it has.",
     "invalid_run_input": "Inputs that do not fit the flow's declaration, every one of them named.",
+    "reason_required": "The profile of the home asks for a reason, and none was given.",
     "idempotency_key_reused": "The key of this request stands for another one; take a new key.",
     "not_found": "What was named does not exist.",
     "run_not_found": "No run has this id, or none that the caller may see, or nothing was recorded.",

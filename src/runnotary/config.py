@@ -36,6 +36,7 @@ class Setting(msgspec.Struct, frozen=True):
 SETTINGS: Final = (
     Setting("home", "", "data directory; else the nearest `.runnotary` upwards, else `./.runnotary`"),
     Setting("durability", "full", "`full`: an acknowledged fact survives a power cut", ("full", "normal")),
+    Setting("profile", "standard", "`regulated`: reasons, credentials, four eyes", ("standard", "regulated")),
     Setting("slots", 0, "attempts running at once; 0 means the larger of 8 and 4 for every core"),
     Setting("log_limit", 16 * 1024 * 1024, "bytes of each captured stream kept as a blob"),
     Setting("secret_command", "", "command that prints the secret named by its last argument"),
@@ -84,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     traces: Literal["off", "otlp"] = "off"
+    profile: Literal["standard", "regulated"] = "standard"
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home}, url={self.url!r})"  # a trace must not hold the token

@@ -4,7 +4,8 @@
     ├── InvalidInput            exit 2   what was given cannot be used; nothing was stored
     │   ├── InvalidDefinition            a flow file or document, with every problem it has
     │   ├── KeyReused                    an idempotency key that stands for another request
-    │   └── InvalidRunInput              inputs of a run against the flow's declaration
+    │   ├── InvalidRunInput              inputs of a run against the flow's declaration
+    │   └── ReasonRequired               the profile of the home asks why, and nothing was said
     ├── NotFound                exit 3
     │   ├── RunNotFound · FlowNotFound · TaskNotFound · BlobNotFound · FileMissing
     │   ├── NamespaceNotFound · TokenNotFound
@@ -97,6 +98,12 @@ class KeyReused(InvalidInput):
     """An idempotency key was given again, with another request than the first one."""
 
     code = "idempotency_key_reused"
+
+
+class ReasonRequired(InvalidInput):
+    """The home's profile asks for a reason, and none was given."""
+
+    code = "reason_required"
 
 
 class NotFound(RunnotaryError):

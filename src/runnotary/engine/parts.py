@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runnotary.core.flow import Flow
+from runnotary.core.profile import STANDARD, Profile
 from runnotary.ports import Blobs, Chance, Clock, Store
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Store, blobs, time and chance of one home, and its definitions by digest."""
+    """Store, blobs, time and chance of one home, its definitions by digest, and what its profile demands."""
 
     store: Store
     blobs: Blobs
     clock: Clock
     chance: Chance
     flow_of: Callable[[str], Flow]
+    profile: Profile = STANDARD
