@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import statistics
 import tempfile
@@ -32,6 +33,7 @@ def run(bench: Bench, size: int) -> None:
     _verified(bench, home, "runs of one step")
     _verified(bench, asyncio.run(_long_runs(bench)), f"runs of {bench.count(1000, 10):,} steps")
     _hashed(bench)
+    _taken_in(bench)
 
 
 async def _grow(bench: Bench, home: Path, size: int) -> None:
@@ -137,3 +139,39 @@ def _hashed(bench: Bench) -> None:
             "≥ 0.80",
         )
     )
+
+
+def _taken_in(bench: Bench) -> None:
+    """Take in one large output of a step, until it is hashed and on the disk, beside hashing it."""
+    home = new_home(bench.folder)
+    size = bench.count(1024, 8) * MIB
+    output = Path(bench.folder) / "output"
+    store = SqliteStore.open(home, clock=SystemClock(), chance=SystemChance(), signer=HomeKey(home))
+
+    def wrote() -> None:
+        piece = os.urandom(MIB)
+        with output.open("wb") as file:
+            for number in range(size // MIB):
+                file.write(number.to_bytes(8, "big") + piece[8:])
+
+    def hashed() -> float:
+        wrote()
+        started = time.perf_counter()
+        with output.open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+        took = time.perf_counter() - started
+        output.unlink()
+        return size / MIB / took
+
+    def taken() -> float:
+        wrote()
+        started = time.perf_counter()
+        digest, _ = store.blobs.take_file(output)
+        took = time.perf_counter() - started
+        store.blobs.path(digest).unlink()
+        return size / MIB / took
+
+    limits, measured = bench.beside(hashed, taken)
+    store.close()
+    what = f"output of {size // MIB:,} MiB: hashed, on the disk, kept"
+    bench.add(Line("W11", what, "MiB/s", measured, "hashlib.file_digest of the file", limits, "≥ 0.80"))

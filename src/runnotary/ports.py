@@ -236,6 +236,9 @@ class Blobs(Protocol):
     def put_file(self, path: Path, *, known: str = "") -> tuple[str, int]:
         """Keep a file's content (reflink, else copy; fsync; rename). Returns digest and size."""
 
+    def take_file(self, path: Path) -> tuple[str, int]:
+        """Keep a file that nobody needs where it is: a large one may be gone from there afterwards."""
+
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest.
 

@@ -98,6 +98,9 @@ class MemoryBlobs:
         self.data[name] = data
         return name
 
+    def take_file(self, path: Path) -> tuple[str, int]:
+        return self.put_file(path)
+
     def put_file(self, path: Path, *, known: str = "") -> tuple[str, int]:
         data = path.read_bytes()
         return self.put(data), len(data)

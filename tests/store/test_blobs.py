@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from runnotary.core.errors import BlobNotFound, Damaged, FileMissing
 from runnotary.core.hashing import EMPTY, digest
 from runnotary.store import files
-from runnotary.store.blobs import SMALL
+from runnotary.store.blobs import MOVED, SMALL
 from runnotary.store.log import SqliteStore
 from tests.store.history import open_store
 
@@ -203,3 +204,94 @@ def test_a_full_disk_leaves_nothing_half_stored(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [f"refused {errno.EFBIG}"] * 2, done.stderr
     kept = [path for path in (home / "blobs").rglob("*") if path.is_file()]
     assert [path.stat().st_size for path in kept] == [500_000]
+
+
+# --- files that nobody needs where they are ----------------------------------------------------------
+
+MOVABLE = os.urandom(MOVED + 5)
+
+
+@pytest.mark.parametrize("size", [*SIZES, MOVED - 1, MOVED, MOVED + 1])
+def test_a_file_that_is_taken_is_kept_by_its_content(store: SqliteStore, tmp_path: Path, size: int) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(data := os.urandom(size))
+    name, kept = store.blobs.take_file(source)
+    assert (name, kept) == (digest(data), size)
+    assert store.blobs.get(name) == data
+    assert source.exists() == (size < MOVED), "a large one is moved"
+    assert list(store.blobs.incoming.iterdir()) == []
+
+
+def test_a_moved_file_is_the_blob_itself_and_nobody_may_write_to_it(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(MOVABLE)
+    source.chmod(0o777)
+    inode = source.stat().st_ino
+    name, _ = store.blobs.take_file(source)
+    found = store.blobs.path(name).stat()
+    assert (found.st_ino, found.st_mode & 0o777) == (inode, 0o444)
+
+
+def test_what_is_here_already_is_not_kept_twice(store: SqliteStore, tmp_path: Path) -> None:
+    name = store.blobs.put(MOVABLE)
+    before = store.blobs.path(name).stat()
+    source = tmp_path / "source"
+    source.write_bytes(MOVABLE)
+    assert store.blobs.take_file(source) == (name, len(MOVABLE))
+    assert store.blobs.path(name).stat().st_ino == before.st_ino
+    assert not source.exists() and list(store.blobs.incoming.iterdir()) == []
+
+
+def test_a_file_that_somebody_may_still_write_to_is_copied(store: SqliteStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(MOVABLE)
+    with source.open("r+b") as writer:
+        name, _ = store.blobs.take_file(source)
+        writer.write(b"changed afterwards")
+    assert source.read_bytes().startswith(b"changed afterwards")
+    assert source.stat().st_mode & 0o200, "it was not touched"
+    assert store.blobs.get(name) == MOVABLE
+
+
+def test_a_file_that_is_mapped_for_writing_is_copied(store: SqliteStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(MOVABLE)
+    with source.open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+    name, _ = store.blobs.take_file(source)
+    mapped[:7] = b"changed"
+    mapped.close()
+    assert store.blobs.get(name) == MOVABLE
+
+
+def test_a_file_with_another_name_is_copied(store: SqliteStore, tmp_path: Path) -> None:
+    source, other = tmp_path / "source", tmp_path / "other"
+    source.write_bytes(MOVABLE)
+    other.hardlink_to(source)
+    name, _ = store.blobs.take_file(source)
+    other.write_bytes(b"changed afterwards")
+    assert store.blobs.get(name) == MOVABLE
+
+
+def test_what_is_no_file_cannot_be_taken(store: SqliteStore, tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(FileMissing):
+            store.blobs.take_file(path)
+
+
+def test_a_disk_that_fails_while_a_file_is_taken_keeps_nothing(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(MOVABLE)
+
+    def fails(handle: int) -> None:
+        raise OSError(errno.EIO, "the disk is gone")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="the disk is gone"):
+        store.blobs.take_file(source)
+    monkeypatch.undo()
+    assert not store.blobs.has(digest(MOVABLE)) and list(store.blobs.incoming.iterdir()) == []

@@ -34,6 +34,9 @@ from runnotary.store.writer import Writer
 SMALL: Final = 16 * 1024
 """From this size on bytes are kept as a file, which costs two syncs: ten times its share of a commit."""
 
+MOVED: Final = 1024 * 1024
+"""From this size on it is worth the questions whether a file can be moved instead of copied."""
+
 _CHECKED_MAX: Final = 4096
 _Stamp = tuple[int, int, int, int]
 
@@ -113,6 +116,23 @@ class LocalBlobs:
             return self._take_in(source)
         finally:
             os.close(source)
+
+    def take_file(self, path: Path) -> tuple[str, int]:
+        """Keep a file that nobody needs where it is: a large one is moved, if nobody else can write to it.
+
+        Raises:
+            FileMissing: there is no such regular file.
+        """
+        self._writable()
+        moving = files.moving(path, self.incoming / f"{os.getpid()}-{next(self._number)}", MOVED)
+        if moving is None:
+            return self.put_file(path)
+        with moving as file:
+            raw, size = files.hash_while_syncing(file.handle)
+            text = digest_text(raw)
+            if not self._kept(text):
+                self._keep(file, text)
+        return text, size
 
     def _take_in(self, source: int) -> tuple[str, int]:
         with files.arriving(self._new()) as file:

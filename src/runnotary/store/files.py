@@ -13,8 +13,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +53,55 @@ def arriving(temporary: Path) -> Iterator[Arriving]:
     finally:
         os.close(handle)
         temporary.unlink(missing_ok=True)
+
+
+def moving(path: Path, temporary: Path, least: int) -> AbstractContextManager[Arriving] | None:
+    """Move a file to `temporary`, read-only and open; it is removed again unless it was renamed meanwhile.
+
+    None, and nothing is done, if it has fewer bytes than `least`, is not a regular file of ours alone on the
+    same file system, or if anybody has it open or mapped for writing: the kernel gives a read lease on a file
+    only if nobody has (fcntl(2), F_SETLEASE).
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if _is_ours(handle, temporary.parent, least):
+            path.rename(temporary)
+            if os.path.samestat(os.fstat(handle), os.stat(temporary, follow_symlinks=False)):
+                return _arrived(handle, temporary)
+            temporary.rename(path)
+    except OSError:
+        pass  # whoever copies it finds out what is wrong with it
+    os.close(handle)
+    return None
+
+
+@contextmanager
+def _arrived(handle: int, path: Path) -> Iterator[Arriving]:
+    try:
+        yield Arriving(handle, path)
+    finally:
+        os.close(handle)
+        path.unlink(missing_ok=True)
+
+
+def _is_ours(handle: int, beside: Path, least: int) -> bool:
+    """Tell whether nobody but us can write to an open file, and see to it that nobody will."""
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_size < least or found.st_nlink != 1:
+        return False
+    if found.st_uid != os.geteuid() or found.st_dev != os.stat(beside).st_dev:
+        return False
+    os.fchmod(handle, READ_ONLY)
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        os.fchmod(handle, stat.S_IMODE(found.st_mode))
+        return False
+    return True
 
 
 def settle(file: Arriving, target: Path) -> None:
@@ -110,6 +161,26 @@ def hash_file(source: int, also: Callable[[memoryview], None] | None = None) -> 
         if also is not None:
             also(piece)
         size += count
+
+
+def hash_while_syncing(handle: int) -> tuple[bytes, int]:
+    """Hash a file from its beginning while the disk takes it in; return digest and size."""
+    failed: list[OSError] = []
+
+    def sync() -> None:
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            failed.append(error)
+
+    beside = threading.Thread(target=sync)
+    beside.start()
+    try:
+        return hash_file(handle)
+    finally:
+        beside.join()
+        if failed:
+            raise failed[0]
 
 
 def take_in(source: int, target: int) -> tuple[bytes, int]:

@@ -98,7 +98,9 @@ class Collector:
                 raise Refused("secret_missing", text)
             found = outputs.find(held.attempt, held.folder, held.leaks, lenient=code != 0)
             inline, large = outputs.keep_values(found, self._blobs)
-            files = outputs.keep_files(found, self._blobs)
+            # The folder of an attempt that failed is kept, with all that is in it.
+            keep = self._blobs.take_file if code == 0 else self._blobs.put_file
+            files = outputs.keep_files(found, self._blobs, keep)
         except (Refused, OSError) as error:
             refused = error if isinstance(error, Refused) else from_os(error, "keeping the outputs")
             return {**ended, "failure": self._masked(held, refused.failure), "reason": refused.reason}

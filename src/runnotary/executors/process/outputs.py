@@ -13,7 +13,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,17 +89,27 @@ def keep_values(found: Found, blobs: Blobs) -> tuple[dict[str, Json], Large | No
     return {}, Large(blobs.put(data), len(data))
 
 
-def keep_files(found: Found, blobs: Blobs) -> dict[str, File]:
-    """Keep files and trees; return them by their declared names. A tree's size is that of its files."""
+def keep_files(found: Found, blobs: Blobs, keep: Callable[[Path], tuple[str, int]]) -> dict[str, File]:
+    """Keep files and trees, each file by `keep`; return them by their declared names.
+
+    A tree's size is that of its files. A file that is declared twice is kept once: it may be gone afterwards.
+    """
+    taken: dict[str, tuple[str, int, bool]] = {}
+
+    def take(path: str) -> tuple[str, int, bool]:
+        if path not in taken:
+            executable = bool(os.stat(path).st_mode & _EXECUTABLE)
+            taken[path] = (*keep(Path(path)), executable)
+        return taken[path]
+
     kept = {}
     for name, path in found.files.items():
-        blob, size = blobs.put_file(Path(path))
+        blob, size, _ = take(path)
         kept[name] = File(blob, size, name)
     for pattern, paths in found.trees.items():
         entries = []
         for name, path in paths.items():
-            blob, size = blobs.put_file(Path(path))
-            executable = bool(os.stat(path).st_mode & _EXECUTABLE)
+            blob, size, executable = take(path)
             entries.append(trees.Entry(name, blob, size, executable))
         total = sum(entry.size for entry in entries)
         kept[pattern] = File(blobs.put(trees.manifest(entries)), total, pattern, tree=True)
