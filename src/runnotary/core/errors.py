@@ -218,9 +218,9 @@ class Damaged(RunnotaryError):
     exit_code = 10
     http_status = 500
 
-    def __init__(self, findings: Sequence[str]) -> None:
+    def __init__(self, findings: Sequence[str], *, hint: str = "") -> None:
         self.findings: Final = tuple(findings)
-        super().__init__("\n".join(self.findings))
+        super().__init__("\n".join(self.findings), hint=hint)
 
 
 class RolledBack(Damaged):

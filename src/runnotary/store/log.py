@@ -84,12 +84,12 @@ class SqliteStore:
         home.mkdir(parents=True, exist_ok=True)
         with whole(home):
             if not database(home).is_file():
-                refuse_rollback(home, None)
+                refuse_rollback(home, None, copies)
             connection = connect_writer(home, durability)
             try:
-                refuse_rollback(home, connection)
+                refuse_rollback(home, connection, copies)
                 migrate.prepare(connection, lambda new: _found(new, clock.now(), chance))
-                _complete(connection)
+                tree.complete_now(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -110,7 +110,7 @@ class SqliteStore:
         return store
 
     @classmethod
-    def open_read_only(cls, home: Path) -> SqliteStore:
+    def open_read_only(cls, home: Path, copies: Sequence[Path] = ()) -> SqliteStore:
         """Open a home for reading, whether or not an engine writes to it now.
 
         Raises:
@@ -121,7 +121,7 @@ class SqliteStore:
         store = cls(home, None, None)
         try:
             with whole(home):
-                refuse_rollback(home, store._reader())
+                refuse_rollback(home, store._reader(), copies)
                 migrate.require_current(store._reader())
         except BaseException:
             store.close()
@@ -328,12 +328,6 @@ def _opened(stream: bytes, seq: int, envelope: bytes, body: bytes | None) -> Rec
         return chain.opened(seq, envelope, body)
     except ValueError as wrong:
         raise Damaged([f"{chain.stream_name(stream)} #{seq}: {wrong}"]) from None
-
-
-def _complete(connection: sqlite3.Connection) -> None:
-    with connection:
-        connection.execute(SQL["begin"])
-        tree.complete(connection)
 
 
 def _found(connection: sqlite3.Connection, now: int, chance: Chance) -> None:

@@ -32,6 +32,10 @@ from runnotary.store.tree import Nodes
 
 FILE: Final = "checkpoint"
 WITNESS_SECONDS: Final = 30
+HELP: Final = (
+    "bring back the newest record; if there is none, move this one away and restore a backup, which records "
+    "what is lost: runnotary admin restore BACKUP --home DIR"
+)
 
 log = logging.getLogger("runnotary.checkpoints")
 
@@ -77,7 +81,7 @@ class Outside:
     def _run(self) -> None:
         while note := self._next():
             for path in self._paths:
-                _write(path, note)
+                write(path, note)
             text = note.partition("\n\n")[0]
             if self._witness and not self._closing and text != self._shown:
                 self._shown = text
@@ -104,7 +108,8 @@ class Outside:
             self._witnessed(signed)
 
 
-def _write(path: Path, note: str) -> None:
+def write(path: Path, note: str) -> None:
+    """Put a note in the place of the one before it, durably; what cannot be written is logged."""
     growing = path.with_name(path.name + ".growing")
     try:
         with suppress(FileNotFoundError):
@@ -119,13 +124,12 @@ def _write(path: Path, note: str) -> None:
         log.warning("%s: the checkpoint cannot be written: %s", path, wrong)
 
 
-def published(home: Path) -> Checkpoint | None:
-    """Read the checkpoint beside the database; None if there is none.
+def published(path: Path) -> Checkpoint | None:
+    """Read a checkpoint that went out; None if there is none.
 
     Raises:
         Damaged: the file is no checkpoint.
     """
-    path = home / FILE
     try:
         return notes.read_checkpoint(notes.read_note(path.read_text()).text)
     except FileNotFoundError:
@@ -135,29 +139,38 @@ def published(home: Path) -> Checkpoint | None:
         raise Damaged([f"{path}: {wrong}; {hint}"]) from None
 
 
-def refuse_rollback(home: Path, connection: sqlite3.Connection | None) -> None:
-    """Refuse a home whose record ends before, or goes otherwise than, the checkpoint beside it.
+def refuse_rollback(home: Path, connection: sqlite3.Connection | None, copies: Sequence[Path] = ()) -> None:
+    """Refuse a home whose record ends before, or goes otherwise than, a checkpoint that went out says.
 
-    Without a connection there is no database.
+    Without a connection there is no database. A copy on a disk that is away says nothing.
 
     Raises:
         RolledBack: it does.
-        Damaged: the checkpoint cannot be read.
+        Damaged: a checkpoint cannot be read.
     """
-    made = published(home)
-    if made is None:
-        return
-    if connection is None:
-        raise RolledBack([f"{home}: the record is gone, and {FILE} says that it had {made.size} log entries"])
-    if found := _found(connection, made):
-        raise RolledBack([f"{home}: {found}"])
+    for path in (home / FILE, *copies):
+        try:
+            made = published(path)
+        except OSError as wrong:
+            log.warning("%s: the checkpoint cannot be read: %s", path, wrong)
+            continue
+        if made is None:
+            continue
+        if connection is None:
+            gone = f"{home}: the record is gone, and {path} says that it had {made.size} log entries"
+            raise RolledBack([gone], hint=HELP)
+        if wrong_with := contradiction(connection, made, path):
+            raise RolledBack([f"{home}: {wrong_with}"], hint=HELP)
 
 
-def _found(connection: sqlite3.Connection, made: Checkpoint) -> str:
-    has = connection.execute("SELECT name FROM sqlite_schema WHERE name = 'log'").fetchone()
-    size = connection.execute(SQL["last_pos"]).fetchone()[0] if has else 0
+def contradiction(connection: sqlite3.Connection, made: Checkpoint, path: Path) -> str:
+    """Tell what of a log does not fit a checkpoint that a file holds; nothing if all does."""
+    tables = {name for _, name, *_ in connection.execute(SQL["schema"])}
+    size = connection.execute(SQL["last_pos"]).fetchone()[0] if "log" in tables else 0
     if size < made.size:
-        return f"the log has {size} entries, and {FILE} says that it had {made.size}: this is an older copy"
+        return f"the log has {size} entries, and {path} says that it had {made.size}: this is an older copy"
+    if "checkpoints" not in tables:
+        return f"the record is of a release before the one that made {path}: this is an older copy"
     row = connection.execute(SQL["checkpoint"], (made.size,)).fetchone()
     with suppress(BadNote, TypeError):
         if row is not None and notes.read_note(row[0]).text == made.text:
@@ -166,4 +179,4 @@ def _found(connection: sqlite3.Connection, made: Checkpoint) -> str:
         root = merkle.span_root(0, made.size, Nodes(connection))
     except Damaged as wrong:
         return str(wrong)
-    return "" if root == made.root else f"the log had another root at {made.size} entries than {FILE} says"
+    return "" if root == made.root else f"the log had another root at {made.size} entries than {path} says"

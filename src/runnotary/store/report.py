@@ -40,6 +40,28 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
     witnesses: tuple[str, ...]
 
 
+class Restoration(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger says of a restore: when, by whom and why, after how many entries; what was lost.
+
+    `lost` is the size of the newest checkpoint outside that the backup did not reach; 0 if it reached all.
+    """
+
+    time: str
+    by: str
+    reason: str
+    entries: int
+    lost: int
+
+    def __str__(self) -> str:
+        said = f"restored from a backup of {self.entries} log entries, {self.time} by {self.by}"
+        said += f": {self.reason}" if self.reason else ""
+        if self.lost > self.entries:
+            said += f"; {self.lost - self.entries} entries that followed are lost"
+        elif self.lost:
+            said += f"; another history, signed at {self.lost} entries, is lost"
+        return said
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a verification. `more` counts the findings beyond those listed."""
 
@@ -48,6 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     more: int
     not_proven: tuple[str, ...]
     checkpoint: Proven | None = None
+    restores: tuple[Restoration, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -61,6 +84,7 @@ class Notebook:
         self.counts: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.more = 0
+        self.restores: list[Restoration] = []
 
     def found(self, code: str, where: str, message: str) -> None:
         if len(self.findings) < FINDINGS_MAX:

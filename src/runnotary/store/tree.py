@@ -87,3 +87,10 @@ def complete(connection: sqlite3.Connection) -> None:
                 if number not in known:
                     connection.execute(SQL["append_tile"], (level, number, nodes.tile(level, number)))
         level += 1
+
+
+def complete_now(connection: sqlite3.Connection) -> None:
+    """Make the missing tiles in a transaction of their own."""
+    with connection:
+        connection.execute(SQL["begin"])
+        complete(connection)

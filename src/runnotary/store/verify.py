@@ -62,6 +62,7 @@ def verify(
         more=notes.more,
         not_proven=tuple(_not_proven(notes, deep, proven)),
         checkpoint=proven,
+        restores=tuple(notes.restores),
     )
 
 
@@ -175,6 +176,7 @@ def _unwitnessed(proven: Proven | None) -> Iterator[str]:
 def _not_proven(notes: Notebook, deep: bool, proven: Proven | None) -> list[str]:
     counts = notes.counts
     said = [
+        *map(str, notes.restores),
         *_unwitnessed(proven),
         "times are those of this host's clock, and names those its operating system gave",
     ]

@@ -17,12 +17,13 @@ from typing import Any, Final
 import msgspec
 
 from runnotary.core import chain, merkle, notes
-from runnotary.core.events import EngineNoted, KeyChanged
+from runnotary.core.events import By, EngineNoted, KeyChanged
 from runnotary.core.merkle import Range
 from runnotary.core.notes import BadNote, Checkpoint, Note, PublicKey
+from runnotary.core.times import to_text as time_text
 from runnotary.store.key_ring import KeyRing, signed
 from runnotary.store.outside import FILE
-from runnotary.store.report import Notebook, Proven
+from runnotary.store.report import Notebook, Proven, Restoration
 from runnotary.store.sealing import LEDGER, RESTORED
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
@@ -36,6 +37,15 @@ class Trust(msgspec.Struct, frozen=True):
     checkpoint: str = ""
 
 
+class _Restored(msgspec.Struct, frozen=True):
+    """Data of an `engine.noted` of kind `restored`."""
+
+    by: By
+    checkpoint: str
+    reason: str = ""
+    lost: str = ""
+
+
 class LogCheck:
     """The checks of one home's log."""
 
@@ -45,6 +55,7 @@ class LogCheck:
         self._trust: Final = trust
         self._keys: Final = KeyRing()
         self._origins: list[tuple[int, str]] = []
+        self._backups: list[tuple[str, Any]] = []
         self._notes: dict[int, Note] = {}
         self._size = 0
         self._learn()
@@ -55,13 +66,14 @@ class LogCheck:
             self._read(f"checkpoint {size}", text, size)
         kept = self._given(f"{FILE} (the file)", outside)
         brought = self._given("the checkpoint given", self._trust.checkpoint)
-        asked = {*self._notes, *(one[0].size for one in (kept, brought) if one)}
+        restored = [self._given(where, text) for where, text in self._backups]
+        asked = {*self._notes, *(one[0].size for one in (kept, brought, *restored) if one)}
         roots = self._walk(asked)
         for size, note in self._notes.items():
             self._compare(f"checkpoint {size}", notes.read_checkpoint(note.text), roots)
-        for what, one in (("rollback", kept), ("rollback", brought)):
+        for one in (kept, brought, *restored):
             if one is not None:
-                self._compare(one[1], one[0], roots, code=what)
+                self._compare(one[1], one[0], roots, code="checkpoint" if one in restored else "rollback")
         if (
             kept is not None
             and kept[0].size not in self._notes
@@ -101,7 +113,8 @@ class LogCheck:
         """Read from the ledger which keys may sign from when on, and what the log is called from when on."""
         for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)):
             try:
-                event = chain.opened(seq, envelope, body).event
+                record = chain.opened(seq, envelope, body)
+                event = record.event
                 pos = self._connection.execute(SQL["pos_of"], (LEDGER, seq)).fetchone()[0]
             except (ValueError, TypeError):
                 continue  # The walk over the streams reports it.
@@ -109,11 +122,28 @@ class LogCheck:
                 head = self._connection.execute(SQL["head_at"], (LEDGER, seq)).fetchone()
                 if head is not None:
                     self._origins.append((pos, notes.origin_of(head[0])))
+                if event.kind == RESTORED:
+                    self._restored(pos, record.at, event.data)
             elif isinstance(event, KeyChanged):
                 try:
                     self._keys.learn(event, pos)
                 except BadNote as wrong:
                     self._notebook.found("key", event.key, str(wrong))
+
+    def _restored(self, pos: int, at: int, data: Any) -> None:
+        """Note what the ledger says of a restore; the checkpoint that it names is checked with the others."""
+        where = f"the restore at log {pos}"
+        try:
+            said = msgspec.convert(data, _Restored)
+            lost = notes.read_checkpoint(notes.read_note(said.lost).text).size if said.lost else 0
+        except (msgspec.ValidationError, BadNote) as wrong:
+            self._notebook.found("log", where, f"does not say what was restored: {wrong}")
+            return
+        self._backups.append((f"{where}, its backup's checkpoint", said.checkpoint))
+        told = Restoration(
+            time=time_text(at), by=said.by.principal, reason=said.reason, entries=pos - 1, lost=lost
+        )
+        self._notebook.restores.append(told)
 
     def _read(self, where: str, text: Any, size: int) -> Note | None:
         """Read and check a stored checkpoint apart from its root."""

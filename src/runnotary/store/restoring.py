@@ -1,0 +1,209 @@
+"""A home made from a backup of one.
+
+    copy → say so in the ledger → sign under a new name and key → put in its place, the database last
+
+Rules of this file:
+
+1. Never over a record: where a database is, nothing is restored.
+2. The tree goes on; its name does not. What the lost home signed after the backup and what this one signs are
+   then two logs, and no size has two roots. The backup's newest checkpoint stands in the event, so it is
+   provably a beginning of what follows.
+3. A checkpoint outside that is newer than the backup names entries that are lost. That is agreed to, and
+   recorded with that checkpoint, or nothing is done.
+4. Until the database is in its place no record is there; whoever is interrupted begins again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runnotary.core import chain, notes
+from runnotary.core.errors import Conflict, Damaged, RolledBack
+from runnotary.core.events import By, EngineNoted, KeyChanged
+from runnotary.core.ledger import replay
+from runnotary.core.notes import Checkpoint
+from runnotary.ports import Append, Chance, Clock, Refusal, Signer
+from runnotary.store import files, migrate, outside, tree
+from runnotary.store.backup import backup
+from runnotary.store.log import SqliteStore
+from runnotary.store.sealing import LEDGER, RESTORED
+from runnotary.store.sqlite import FILE, connect_reader, connect_writer, database
+from runnotary.store.statements import SQL
+from runnotary.store.streams import Streams
+from runnotary.store.verify import verify
+
+GROWING: Final = ".restoring"
+KEY: Final = "log.key"
+CHECK: Final = "runnotary verify --deep --home"
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: by whom, why, and whether entries that the backup lacks may be lost.
+
+    `copies` are the files beside `<home>/checkpoint` that hold the newest checkpoint.
+    """
+
+    by: By
+    reason: str = ""
+    accept_loss: bool = False
+    copies: tuple[Path, ...] = ()
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What became of it: log entries taken over, entries known to be lost, the size that was signed."""
+
+    entries: int
+    lost: int
+    size: int
+
+
+def restore(
+    source: Path,
+    home: Path,
+    wanted: Wanted,
+    *,
+    clock: Clock,
+    chance: Chance,
+    signer_of: Callable[[Path], Signer],
+) -> Restored:
+    """Make `home` from the backup `source`; the caller holds the lock of `home`.
+
+    Raises:
+        FileMissing: there is no backup.
+        Conflict: there is a record in `home`.
+        RolledBack: a checkpoint outside is newer than the backup, or of another log.
+        Damaged: the backup does not verify.
+    """
+    if database(home).exists():
+        raise Conflict(f"{home} holds a record", hint="name a home that has none: --home DIR")
+    growing = home / GROWING
+    shutil.rmtree(growing, ignore_errors=True)
+    try:
+        backup(source, growing)
+        _bring_forward(growing)
+        if findings := verify(growing, deep=True).findings:
+            raise Damaged([f"the backup does not verify: {findings[0]}"], hint=f"see: {CHECK} {source}")
+        entries, newest = _end(growing)
+        lost = _lost(growing, home, wanted)
+        _say(growing, wanted, newest, lost, clock, chance)
+        note = asyncio.run(_signed(growing, clock, chance, signer_of(growing)))
+        _put(growing, home)
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    for path in wanted.copies:
+        outside.write(path, note)
+    missing = max(0, _read(lost).size - entries) if lost else 0
+    return Restored(entries, missing, _read(note).size)
+
+
+def _bring_forward(copy: Path) -> None:
+    """Let the copy have the schema of this release."""
+    connection = connect_writer(copy)
+    try:
+        migrate.prepare(connection, lambda _: None)
+        tree.complete_now(connection)
+    finally:
+        connection.close()
+
+
+def _end(copy: Path) -> tuple[int, str]:
+    """Return how long the log of the backup is, and its newest checkpoint."""
+    connection = connect_reader(copy)
+    try:
+        row = connection.execute(SQL["newest_checkpoint"]).fetchone()
+        return connection.execute(SQL["last_pos"]).fetchone()[0], "" if row is None else row[1]
+    finally:
+        connection.close()
+
+
+def _lost(copy: Path, home: Path, wanted: Wanted) -> str:
+    """Return the largest checkpoint outside that the backup does not lead to; nothing if it leads to all.
+
+    Raises:
+        RolledBack: there is one, and nobody has agreed to that.
+    """
+    connection = connect_reader(copy)
+    beyond: list[str] = []
+    try:
+        for path in (home / outside.FILE, *wanted.copies):
+            made = outside.published(path)
+            if made is None or not (wrong := outside.contradiction(connection, made, path)):
+                continue
+            if not wanted.accept_loss:
+                hint = "take a newer backup, or let the record say what is lost: --accept-loss"
+                raise RolledBack([wrong], hint=hint)
+            beyond.append(path.read_text())
+    finally:
+        connection.close()
+    return max(beyond, key=lambda text: _read(text).size, default="")
+
+
+def _read(note: str) -> Checkpoint:
+    return notes.read_checkpoint(notes.read_note(note).text)
+
+
+def _say(copy: Path, wanted: Wanted, newest: str, lost: str, clock: Clock, chance: Chance) -> None:
+    """Write into the copy's ledger that it was restored, and that no key of before signs any more.
+
+    The event that opens the log anew ends its commit: its hash is the head that gives the log its name.
+    """
+    connection = connect_writer(copy)
+    try:
+        noted = connection.execute(SQL["noted"], (LEDGER,)).fetchall()
+        ledger = replay("default", (chain.opened(*row) for row in noted if row[2] is not None))
+        data = {
+            "by": msgspec.to_builtins(wanted.by),
+            "reason": wanted.reason,
+            "checkpoint": newest,
+            "lost": lost,
+        }
+        ended = (
+            KeyChanged(key, "retired", wanted.by, "restored")
+            for key, last in ledger.keys.items()
+            if last.state == "active"
+        )
+        streams = Streams(connection, chance)
+        actor = chain.actor_id(ledger.salt, wanted.by.principal)
+        facts = (*ended, EngineNoted(RESTORED, data))
+        append = Append(LEDGER, streams.end(LEDGER).seq, facts, clock.now(), actor)
+        commit, (result,) = streams.draft([append], trusting=False)
+        if isinstance(result, Refusal):
+            raise Damaged([f"the ledger refuses what is said of the restore: {result.message}"])
+        commit.write(connection, (), ())
+        connection.execute(SQL["commit"])
+    finally:
+        connection.close()
+
+
+async def _signed(copy: Path, clock: Clock, chance: Chance, signer: Signer) -> str:
+    """Make the copy's own key and sign what it is; return the checkpoint."""
+    store = SqliteStore.open(copy, clock=clock, chance=chance, signer=signer)
+    try:
+        return await store.checkpoint()
+    finally:
+        store.close()
+
+
+def _put(copy: Path, home: Path) -> None:
+    """Move all of it into the home, durably, the database last."""
+    for folder in sorted((copy / "blobs").iterdir()):
+        target = home / "blobs" / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            os.replace(path, target / path.name)
+        files.sync_folder(target)
+    files.sync_folder(home / "blobs")
+    for name in (KEY, outside.FILE):
+        os.replace(copy / name, home / name)
+    for beside in ("-wal", "-shm"):  # of a database that is gone: they would be taken for this one's
+        (home / f"{FILE}{beside}").unlink(missing_ok=True)
+    files.sync_folder(home)
+    os.replace(database(copy), database(home))
+    files.sync_folder(home)
