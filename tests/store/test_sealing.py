@@ -16,7 +16,7 @@ import pytest
 from runnotary.app.signing import HomeKey
 from runnotary.core import chain, merkle, notes
 from runnotary.core import events as ev
-from runnotary.core.errors import Damaged
+from runnotary.core.errors import Conflict, Damaged
 from runnotary.core.notes import COSIGNER, PublicKey
 from runnotary.store.keys import KeyFile, public_key_of, verified
 from runnotary.store.log import SqliteStore
@@ -396,3 +396,36 @@ async def killed(home: Path, seed: int) -> None:
     for number in range(20):
         await tell(store, 100 * seed + number)
     os.kill(os.getpid(), 9)
+
+
+class Failing(HomeKey):
+    """A key that cannot be used for a while."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.fails = True
+
+    def sign(self, data: bytes) -> bytes:
+        if self.fails:
+            raise OSError("the disk is full")
+        return super().sign(data)
+
+
+def test_what_fails_for_a_while_is_tried_again(tmp_path: Path) -> None:
+    key = Failing(tmp_path)
+
+    async def use() -> None:
+        store = SqliteStore.open(tmp_path, clock=Ticks(), chance=Seeded(), signer=key)
+        try:
+            await tell(store)
+            await remark(store, 3)
+            with pytest.raises(Conflict, match="just now"):
+                await store.checkpoint()
+            assert store.note() == ""
+            key.fails = False
+            assert notes.read_checkpoint(notes.read_note(await store.checkpoint()).text).size >= 8
+        finally:
+            store.close()
+
+    asyncio.run(use())
+    assert verify(tmp_path, flow_of=flow_of).ok

@@ -68,7 +68,15 @@ class Sealing:
         self._size = 0
         self.note = ""
         """The newest checkpoint."""
-        self._look()
+        row = connection.execute(SQL["newest_checkpoint"]).fetchone()
+        if row is not None:
+            self._size, self.note = row
+        self._before = (self._size, self.note)
+
+    @property
+    def size(self) -> int:
+        """How many entries of the log the newest checkpoint covers."""
+        return self._size
 
     @property
     def pending(self) -> bool:
@@ -96,10 +104,15 @@ class Sealing:
                 )
             text = Checkpoint(self._origin, now.size, now.root()).text
             note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
-        except (RunnotaryError, OSError, ValueError) as wrong:
+        except (sqlite3.Error, OSError) as wrong:  # a full disk, perhaps: it is tried again after a while
+            log.warning("no checkpoint was signed now: %s", wrong)
+            self._last, self.wanted = monotonic(), False
+            return
+        except (RunnotaryError, ValueError) as wrong:
             self.halted = str(wrong)
             log.error("no checkpoint is signed any more: %s", wrong)
             return
+        self._before = (self._size, self.note)
         self._size, self.note = now.size, str(note)
         self._pending = (self._size, self.note)
         self._last, self.wanted = monotonic(), False
@@ -121,8 +134,10 @@ class Sealing:
 
     def dropped(self) -> None:
         """The row could not be written: sign again when something happens."""
+        if self._pending is not None and self._pending[0] > self._before[0]:
+            self._size, self.note = self._before
+            self.wanted = True
         self._pending = None
-        self._look()
 
     def kept(self) -> None:
         """The commit with the row is durable: let the note out."""
@@ -150,10 +165,6 @@ class Sealing:
         return new
 
     # --- inside ------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        row = self._connection.execute(SQL["newest_checkpoint"]).fetchone()
-        self._size, self.note = (0, "") if row is None else row
 
     def _prepare(self) -> None:
         """Read or make the key and the name of the log, and see that what was signed last holds."""

@@ -138,11 +138,14 @@ class Writer:
 
         Raises:
             Damaged: nothing may be signed any more.
+            Conflict: nothing can be signed now.
         """
         self.sealing.sign(self._streams.tree)
         self._keep_note()
         if self.sealing.halted:
             raise Damaged([f"no checkpoint is signed any more: {self.sealing.halted}"])
+        if self.sealing.size < self.position:
+            raise Conflict("no checkpoint could be signed just now", hint="the log of the engine says why")
         return self.sealing.note
 
     def change_key(self, name: str, state: KeyEnd, by: By, reason: str) -> PublicKey:
@@ -192,7 +195,8 @@ class Writer:
                 with _outlived():
                     job()
         self._settle([])
-        self.sealing.sign(self._streams.tree)
+        with _outlived():
+            self.sealing.sign(self._streams.tree)
         self._keep_note()
         checkpoint(self._connection)
         self._connection.close()
@@ -239,8 +243,9 @@ class Writer:
     # --- checkpoints -----------------------------------------------------------------------------
 
     def _sign(self) -> None:
-        if self.sealing.due(self.position):
-            self.sealing.sign(self._streams.tree)
+        with _outlived():
+            if self.sealing.due(self.position):
+                self.sealing.sign(self._streams.tree)
 
     def _keep_note(self) -> None:
         """Commit the row of a checkpoint by itself, durably whatever the setting is."""
