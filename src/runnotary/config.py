@@ -40,6 +40,10 @@ SETTINGS: Final = (
     Setting("slots", 0, "attempts running at once; 0 means the larger of 8 and 4 for every core"),
     Setting("log_limit", 16 * 1024 * 1024, "bytes of each captured stream kept as a blob"),
     Setting("secret_command", "", "command that prints the secret named by its last argument"),
+    Setting("checkpoint_copies", "", "files that get the newest checkpoint too, with `:` between them"),
+    Setting("witness", "", "command that reads a checkpoint and prints its signature lines of it"),
+    Setting("witness_keys", "", "public keys of witnesses that `verify` knows: files or texts, by spaces"),
+    Setting("key", "", "public key that has to vouch for the record, for `verify`: a file or its text"),
     Setting("url", "", "server that commands ask instead of a home here: `http://HOST:PORT`"),
     Setting("token", "", "what the server knows you by; it is sent to `url` and shown nowhere"),
     Setting("oidc_issuer", "", "identity provider whose JWTs the server takes: `iss` of its tokens"),
@@ -68,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True):
     slots: int
     log_limit: int
     secret_command: str
+    checkpoint_copies: str = ""
+    witness: str = ""
+    witness_keys: str = ""
+    key: str = ""
     url: str = ""
     token: str = ""
     oidc_issuer: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,6 +35,7 @@ from runnotary.executors.process.executor import ProcessExecutor, ProcessSetting
 from runnotary.executors.secrets import Secrets
 from runnotary.ports import Blobs
 from runnotary.store.log import SqliteStore
+from runnotary.store.outside import refuse_rollback
 
 FLOWS_HELD: Final = 256
 
@@ -57,13 +59,15 @@ def reading(settings: Settings) -> Iterator[Reader]:
     """Open the home for questions.
 
     Raises:
-        RunNotFound: nothing was ever recorded there.
+        RunNotFound: nothing was ever recorded there. RolledBack: what was is gone, or older.
     """
+    copies = copies_of(settings)
     if not (settings.home / "runnotary.db").exists():
+        refuse_rollback(settings.home, None, copies)
         raise RunNotFound(
             f"nothing is recorded in {settings.home}", hint="start a flow: runnotary start FILE"
         )
-    store = SqliteStore.open_read_only(settings.home)
+    store = SqliteStore.open_read_only(settings.home, copies)
     try:
         yield Reader(store, store.blobs, Flows(store.blobs))
     finally:
@@ -80,15 +84,13 @@ class Embedded:
             HomeLocked: another engine holds the home.
         """
         self.settings: Final = settings
-        self._lock = _locked(settings.home)
+        self._lock = locked(settings.home)
         clock, chance = SystemClock(), SystemChance()
-        self.store: Final = SqliteStore.open(
-            settings.home,
-            clock=clock,
-            chance=chance,
-            signer=HomeKey(settings.home),
-            durability=settings.durability,
-        )
+        try:
+            self.store: Final = _opened(settings, clock, chance)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.blobs: Final = self.store.blobs
         flows = Flows(self.blobs)
         self.executor: Final = ProcessExecutor(
@@ -117,7 +119,29 @@ class Embedded:
         os.close(self._lock)
 
 
-def _locked(home: Path) -> int:
+def _opened(settings: Settings, clock: SystemClock, chance: SystemChance) -> SqliteStore:
+    return SqliteStore.open(
+        settings.home,
+        clock=clock,
+        chance=chance,
+        signer=HomeKey(settings.home),
+        durability=settings.durability,
+        copies=copies_of(settings),
+        witness=shlex.split(settings.witness),
+    )
+
+
+def copies_of(settings: Settings) -> tuple[Path, ...]:
+    """Return the files beside the home's own that hold its newest checkpoint."""
+    return tuple(Path(text).absolute() for text in settings.checkpoint_copies.split(os.pathsep) if text)
+
+
+def locked(home: Path) -> int:
+    """Take a home for this process; closing the handle that is returned lets go of it.
+
+    Raises:
+        HomeLocked: another engine works there.
+    """
     home.mkdir(parents=True, exist_ok=True)
     handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -12,14 +12,16 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from runnotary.core import chain, definition
 from runnotary.core.errors import RunNotFound
+from runnotary.core.events import RunCreated
 from runnotary.core.flow import Flow
 from runnotary.core.ids import to_text
 from runnotary.store import migrate, statements
@@ -28,7 +30,7 @@ from runnotary.store.report import Finding, Notebook, Proven, Report
 from runnotary.store.sqlite import connect_reader, database
 from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import BlobCheck
-from runnotary.store.verify_log import LogCheck, Trust
+from runnotary.store.verify_log import LogCheck, Outside, Trust
 from runnotary.store.verify_streams import Sources, StreamCheck
 
 __all__ = ["Finding", "Report", "verify"]
@@ -38,24 +40,32 @@ def verify(
     home: Path,
     *,
     run: bytes | None = None,
+    flow: tuple[str, str] | None = None,
     deep: bool = False,
     flow_of: Callable[[str], Flow] | None = None,
     trust: Trust | None = None,
+    copies: Sequence[Path] = (),
 ) -> Report:
-    """Check a whole home, or one run in it. `deep` also reads every blob there (of the
-    run) and looks for each that is named.
+    """Check a whole home, one run in it, or the runs of one flow (namespace, name). `deep` also reads every
+    blob there (of the runs) and looks for each that is named. `copies` are files with its newest checkpoint.
 
     Raises:
         FileMissing: there is no record here.
         HomeVersion: another release wrote it.
-        RunNotFound: no event of this run is here.
+        RunNotFound: no event of this run, or no run of this flow, is here.
+        RolledBack: the record is gone.
     """
     notes, proven = Notebook(), None
-    trust = trust or Trust()
+    outside = _outside(home, copies)  # before the record: what is in it by then is in the record too
     with notes.reading("database"):
         if not database(home).is_file():
-            refuse_rollback(home, None)
-        proven = _verify(home, run, deep, flow_of, notes, trust)
+            refuse_rollback(home, None, copies)
+        with _snapshot(home) as connection:
+            chosen = _chosen(connection, run, flow)
+            blobs = BlobCheck(home, notes, lambda: connection, deep=deep, one_run=chosen is not None)
+            streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
+            check = _Check(connection, streams, blobs, notes, trust or Trust(), outside)
+            proven = check.whole() if chosen is None else check.runs(chosen)
     return Report(
         checked=dict(notes.counts),
         findings=tuple(notes.findings),
@@ -66,32 +76,70 @@ def verify(
     )
 
 
-def _verify(
-    home: Path,
-    run: bytes | None,
-    deep: bool,
-    flow_of: Callable[[str], Flow] | None,
-    notes: Notebook,
-    trust: Trust,
-) -> Proven | None:
-    connection, proven = connect_reader(home), None
+@contextmanager
+def _snapshot(home: Path) -> Iterator[sqlite3.Connection]:
+    connection = connect_reader(home)
     try:
         migrate.require_current(connection)
         connection.text_factory = _text
         connection.execute(SQL["begin_read"])
-        blobs = BlobCheck(home, notes, lambda: connection, deep=deep, one_run=run is not None)
-        streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
-        if run is not None:
-            _one_run(connection, run, streams, notes)
-            with notes.reading("checkpoints"):
-                proven = LogCheck(connection, notes, trust).covers(chain.run_stream(run))
-            return proven  # noqa: RET504 - nothing, if the check could not go on
+        yield connection
+    finally:
+        connection.close()
+
+
+def _chosen(
+    connection: sqlite3.Connection, run: bytes | None, flow: tuple[str, str] | None
+) -> list[bytes] | None:
+    """Return the runs that are meant; None is everything. Those of a flow are found by their first events.
+
+    Raises:
+        RunNotFound: the flow has none.
+    """
+    if flow is None:
+        return None if run is None else [run]
+    found = []
+    for stream, seq, envelope, body in connection.execute(SQL["first_of_runs"]):
+        with suppress(ValueError, TypeError):  # the walk over the whole store reports it
+            created = chain.opened(seq, envelope, body).event
+            if isinstance(created, RunCreated) and (created.namespace, created.flow) == flow:
+                found.append(stream[1:])
+    if not found:
+        raise RunNotFound(f"no run of flow {flow[1]} in namespace {flow[0]}")
+    return found
+
+
+class _Check(NamedTuple):
+    """The checks of one snapshot."""
+
+    connection: sqlite3.Connection
+    streams: StreamCheck
+    blobs: BlobCheck
+    notes: Notebook
+    trust: Trust
+    outside: list[Outside]
+
+    def runs(self, chosen: list[bytes]) -> Proven | None:
+        proven = None
+        with self.notes.reading("events, log, runs, tasks"):
+            self.streams.learn_erasures(self.connection)
+            for run in chosen:
+                self.streams.walk(Sources(self.connection, run))
+        if not self.notes.counts["streams"] and not self.notes.findings:
+            raise RunNotFound(f"no run {to_text(chosen[0])} in this home")
+        with self.notes.reading("checkpoints"):
+            check = LogCheck(self.connection, self.notes, self.trust)
+            proven = check.covers([chain.run_stream(run) for run in chosen], self.outside)
+        return proven  # noqa: RET504 - nothing, if the check could not go on
+
+    def whole(self) -> Proven | None:
+        connection, notes, streams, proven = self.connection, self.notes, self.streams, None
         with notes.reading("database structure"):
             _structure(connection, notes)
         with notes.reading("log"):
             _positions(connection, notes)
         with notes.reading("checkpoints"):
-            proven = LogCheck(connection, notes, trust).whole(_outside(home))
+            proven = LogCheck(connection, notes, self.trust).whole(self.outside)
         with notes.reading("events, log, runs, tasks"):
             streams.learn_erasures(connection)
             streams.walk(Sources(connection, None))
@@ -99,19 +147,9 @@ def _verify(
             streams.compare_keys(connection)
             streams.compare_tombstones(connection)
         with notes.reading("blobs"):
-            blobs.small(connection.execute(SQL["all_blobs"]))
-        blobs.files()
+            self.blobs.small(connection.execute(SQL["all_blobs"]))
+        self.blobs.files()
         return proven
-    finally:
-        connection.close()
-
-
-def _one_run(connection: sqlite3.Connection, run: bytes, streams: StreamCheck, notes: Notebook) -> None:
-    with notes.reading("events, log, runs, tasks"):
-        streams.learn_erasures(connection)
-        streams.walk(Sources(connection, run))
-    if not notes.counts["streams"] and not notes.findings:
-        raise RunNotFound(f"no run {to_text(run)} in this home")
 
 
 def _structure(connection: sqlite3.Connection, notes: Notebook) -> None:
@@ -152,9 +190,14 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _outside(home: Path) -> str | None:
-    path = home / FILE
-    return path.read_text(errors="replace") if path.exists() else None
+def _outside(home: Path, copies: Sequence[Path]) -> list[Outside]:
+    """Read what went out; a copy on a disk that is away says nothing."""
+    found = []
+    for path in (home / FILE, *copies):
+        with suppress(OSError):
+            where = f"{FILE} (the file)" if path == home / FILE else str(path)
+            found.append((where, path.read_text(errors="replace")))
+    return found
 
 
 def _unwitnessed(proven: Proven | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ takes them away as well is left with the checkpoint outside.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,11 +23,15 @@ from runnotary.core.merkle import Range
 from runnotary.core.notes import BadNote, Checkpoint, Note, PublicKey
 from runnotary.core.times import to_text as time_text
 from runnotary.store.key_ring import KeyRing, signed
-from runnotary.store.outside import FILE
 from runnotary.store.report import Notebook, Proven, Restoration
 from runnotary.store.sealing import LEDGER, RESTORED
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
+
+Outside = tuple[str, str]
+"""Where a checkpoint was found outside the database, and its text."""
+
+GIVEN: Final = "the checkpoint given"
 
 
 class Trust(msgspec.Struct, frozen=True):
@@ -60,52 +65,58 @@ class LogCheck:
         self._size = 0
         self._learn()
 
-    def whole(self, outside: str | None) -> Proven | None:
-        """Check tree, tiles and checkpoints, and the file outside; return what the newest proves."""
+    def whole(self, outside: Sequence[Outside]) -> Proven | None:
+        """Check tree, tiles and checkpoints, and those that went out; return what the newest proves."""
         for size, text in self._connection.execute(SQL["all_checkpoints"]):
             self._read(f"checkpoint {size}", text, size)
-        kept = self._given(f"{FILE} (the file)", outside)
-        brought = self._given("the checkpoint given", self._trust.checkpoint)
-        restored = [self._given(where, text) for where, text in self._backups]
-        asked = {*self._notes, *(one[0].size for one in (kept, brought, *restored) if one)}
-        roots = self._walk(asked)
+        brought = self._brought(outside)
+        restored = [one for where, text in self._backups if (one := self._given(where, text))]
+        roots = self._walk({*self._notes, *(made.size for made, _ in (*brought, *restored))})
         for size, note in self._notes.items():
             self._compare(f"checkpoint {size}", notes.read_checkpoint(note.text), roots)
-        for one in (kept, brought, *restored):
-            if one is not None:
-                self._compare(one[1], one[0], roots, code="checkpoint" if one in restored else "rollback")
-        if (
-            kept is not None
-            and kept[0].size not in self._notes
-            and kept[0].size > max(self._notes, default=0)
-        ):
-            self._notebook.found(
-                "checkpoint", kept[1], f"the home has no checkpoint of {kept[0].size} entries"
-            )
+        for made, where in restored:
+            self._compare(where, made, roots)
+        for made, where in brought:
+            self._compare(where, made, roots, code="rollback")
+            if made.size > max(self._notes, default=0) and where != GIVEN:
+                self._notebook.found(
+                    "checkpoint", where, f"the home has no checkpoint of {made.size} entries"
+                )
         return self._proven()
 
-    def covers(self, stream: bytes) -> Proven | None:
-        """Check that the newest checkpoint covers a stream to its end; return what it proves."""
+    def covers(self, streams: Sequence[bytes], outside: Sequence[Outside]) -> Proven | None:
+        """Check that the newest checkpoint covers streams to their ends; return what it proves."""
+        self._size = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+        nodes = Nodes(self._connection)
+        for made, where in self._brought(outside):
+            roots = {made.size: merkle.span_root(0, made.size, nodes)} if made.size <= self._size else {}
+            self._compare(where, made, roots, code="rollback")
         row = self._connection.execute(SQL["newest_checkpoint"]).fetchone()
+        note = None if row is None else self._read(f"checkpoint {row[0]}", row[1], row[0])
+        if note is None:
+            return None
+        made = notes.read_checkpoint(note.text)
+        covered = [self._covers(stream, made, nodes) for stream in streams]
+        return self._proven() if all(covered) else None
+
+    def _covers(self, stream: bytes, made: Checkpoint, nodes: Nodes) -> bool:
         end = self._connection.execute(SQL["log_end"], (stream,)).fetchone()
-        if row is None or end is None:
-            return None
-        size, text = row
-        note = self._read(f"checkpoint {size}", text, size)
+        if end is None or end[2] > made.size:
+            return False
         seq, head, pos = end
-        if note is None or pos > size:
-            return None
-        made, nodes = notes.read_checkpoint(note.text), Nodes(self._connection)
         try:
-            leaf = chain.leaf_hash(stream, seq, head)
-            path = merkle.inclusion(pos - 1, size, nodes)
-            merkle.check_inclusion(leaf, pos - 1, size, path, made.root)
+            path = merkle.inclusion(pos - 1, made.size, nodes)
+            merkle.check_inclusion(chain.leaf_hash(stream, seq, head), pos - 1, made.size, path, made.root)
         except (merkle.BadProof, ValueError) as wrong:
-            self._notebook.found(
-                "checkpoint", f"checkpoint {size}", f"log {pos} is not covered by it: {wrong}"
-            )
-            return None
-        return self._proven()
+            where = f"checkpoint {made.size}"
+            self._notebook.found("checkpoint", where, f"log {pos} is not covered by it: {wrong}")
+            return False
+        return True
+
+    def _brought(self, outside: Sequence[Outside]) -> list[tuple[Checkpoint, str]]:
+        """Read the checkpoints that were kept outside the database, by the home or by who verifies."""
+        texts = (*outside, (GIVEN, self._trust.checkpoint))
+        return [one for where, text in texts if (one := self._given(where, text))]
 
     # --- inside ------------------------------------------------------------------------------------
 

@@ -197,6 +197,10 @@ SELECT size, note FROM checkpoints ORDER BY size;
 -- name: first_event
 SELECT envelope, body FROM events WHERE stream = ? AND seq = 1;
 
+-- name: first_of_runs
+SELECT e.stream, e.seq, e.envelope, e.body FROM log l JOIN events e ON e.stream = l.stream AND e.seq = 1
+WHERE l.from_seq = 1 AND l.stream >= x'01' AND l.stream < x'02' ORDER BY l.pos;
+
 -- name: log_end
 SELECT seq, head, pos FROM log WHERE stream = ? ORDER BY seq DESC LIMIT 1;
 
