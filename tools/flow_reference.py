@@ -23,8 +23,13 @@ equals its default, is absent from the hashed document, so a new key never chang
 SECTIONS: list[tuple[str, str, Table]] = [
     ("The flow", "", grammar.FLOW),
     ("An input", "`name: type` is short for `name: {type: type}`.", grammar.INPUT),
-    ("A step", "Each has exactly one of `run`, `set` and `wait`.", grammar.STEP),
+    ("A step", "Each has exactly one of `run`, `set`, `wait` and `approve`.", grammar.STEP),
     ("`retry`", "`retry: 3` is short for `retry: {attempts: 3}`.", grammar.RETRY),
+    (
+        "`approve`",
+        "`approve: Publish?` is short for its `prompt`. See [approvals](../approvals.md).",
+        grammar.APPROVE,
+    ),
     ("`catch`", "`catch: true` catches every reason and gives no values.", grammar.CATCH),
     ("`wait`", "`wait: 2s` is short for `wait: {for: 2s}`.", grammar.WAIT),
 ]
@@ -36,7 +41,7 @@ def rows(table: Table) -> list[str]:
         if not key.later:
             takes, default = key.takes.replace("|", "\\|"), key.default or "–"
             meaning = key.meaning + (
-                " `run` steps only."
+                (" `run` and `approve` steps only." if key.name == "catch" else " `run` steps only.")
                 if key.name in grammar.RUN_ONLY and key is grammar.STEP.get(key.name)
                 else ""
             )

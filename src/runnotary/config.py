@@ -37,6 +37,12 @@ SETTINGS: Final = (
     Setting("home", "", "data directory; else the nearest `.runnotary` upwards, else `./.runnotary`"),
     Setting("durability", "full", "`full`: an acknowledged fact survives a power cut", ("full", "normal")),
     Setting("profile", "standard", "`regulated`: reasons, credentials, four eyes", ("standard", "regulated")),
+    Setting(
+        "self_approval",
+        "allowed",
+        "`refused`: who started or owns a run, or registered its flow, answers none of its requests",
+        ("allowed", "refused"),
+    ),
     Setting("slots", 0, "attempts running at once; 0 means the larger of 8 and 4 for every core"),
     Setting("log_limit", 16 * 1024 * 1024, "bytes of each captured stream kept as a blob"),
     Setting("secret_command", "", "command that prints the secret named by its last argument"),
@@ -94,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     traces: Literal["off", "otlp"] = "off"
     profile: Literal["standard", "regulated"] = "standard"
+    self_approval: Literal["allowed", "refused"] = "allowed"
 
     def __repr__(self) -> str:
         return f"Settings(home={self.home}, url={self.url!r})"  # a trace must not hold the token

@@ -86,7 +86,7 @@ def test_faults_of_the_text_and_of_the_flow_are_told_together(folder: Path) -> N
         "steps:\n  a:\n    {run: x, run: y}\n  b: {rn: x}\n  c:\n    if: !failure()\n    run: x\n"
     ) == [
         'sales.yaml:3:14 the key "run" stands here twice, first in line 3',
-        "sales.yaml:4:3 steps.b: a step needs one of run, set, wait to say what it does",
+        "sales.yaml:4:3 steps.b: a step needs one of run, set, wait, approve to say what it does",
         'sales.yaml:4:7 steps.b.rn: no key "rn" here; did you mean "run"?',
         "sales.yaml:6:9 tags (!failure()) are not allowed; a text that starts with ! needs quotes",
     ]

@@ -24,7 +24,7 @@ from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 from runnotary.core.states import OPEN
 from runnotary.ports import Append, Appended, Beside, Change, Done, Ended, Erasure, Observation, Refusal
-from tests.store.oracle import counted, listed
+from tests.store.oracle import counted, listed, wanted
 
 
 class Crashed(BaseException):
@@ -244,6 +244,14 @@ class MemoryStore:
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:
         return [row for (run, _), row in self.task_rows.items() if run == run_id]
+
+    def waiting(
+        self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
+    ) -> list[TaskRow]:
+        runs = {row.id for row in self.run_rows.values() if row.status in OPEN and wanted(row, query)}
+        rows = sorted(self.task_rows.items())
+        found = [row for place, row in rows if row.status == "waiting" and place[0] in runs]
+        return [row for row in found if (row.run, row.key) > (after or (b"", ""))][:limit]
 
     def flow(self, namespace: str, name: str) -> FlowRow | None:
         return self.flow_rows.get((namespace, name))

@@ -119,6 +119,13 @@ class Embedded:
         os.close(self._lock)
 
 
+def _profile(settings: Settings) -> Profile:
+    """Return what is demanded of everybody: by the profile, and by settings that make it stricter."""
+    profile = PROFILES[settings.profile]
+    allowed = profile.self_approval and settings.self_approval == "allowed"
+    return msgspec.structs.replace(profile, self_approval=allowed)
+
+
 def _opened(settings: Settings, clock: SystemClock, chance: SystemChance) -> SqliteStore:
     return SqliteStore.open(
         settings.home,

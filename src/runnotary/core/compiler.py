@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from runnotary.core.events import File
 from runnotary.core.expressions import Constant, Language, unwrapped
-from runnotary.core.flow import Catch, Expression, Flow, Input, Retry, Step
+from runnotary.core.flow import Approve, Catch, Expression, Flow, Input, Retry, Step
 from runnotary.core.hashing import canonical, digest
 from runnotary.core.notation import milliseconds
 from runnotary.core.references import Compiled
@@ -25,7 +25,19 @@ Document = dict[str, Json]
 
 SHELLS: Final = {"bash": ("bash", "-euo", "pipefail", "-c"), "sh": ("sh", "-eu", "-c")}
 _SECRET: Final = re.compile(r"secrets\.([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
-EXECUTED: Final = ("run", "shell", "set", "wait", "env", "stage", "files", "dirs", "values", "executor")
+EXECUTED: Final = (
+    "run",
+    "shell",
+    "set",
+    "wait",
+    "approve",
+    "env",
+    "stage",
+    "files",
+    "dirs",
+    "values",
+    "executor",
+)
 """Keys of a step that say what it executes: the part of a definition that a fingerprint covers."""
 
 
@@ -90,10 +102,15 @@ def _step(name: str, data: Document, language: Language, group: Document, cleanu
     public = _values(language, {key: value for key, value in env.items() if key not in secrets})
     stage = _values(language, data.get("stage", {}))
     computed = {key: language.bare(value) for key, value in sorted(data.get("set", {}).items())}
+    asked = data.get("approve", {})
+    prompt = language.value(asked["prompt"]) if asked else None
+    show = _shown(language, asked.get("show", {}))
     parts = [
         condition,
         for_each,
         wait,
+        prompt,
+        *show.values(),
         *with_.values(),
         *public.values(),
         *stage.values(),
@@ -104,10 +121,11 @@ def _step(name: str, data: Document, language: Language, group: Document, cleanu
     needs = sorted((set(data.get("needs", ())) | implied) - after - {name})
     return Step(
         name=name,
-        action="set" if "set" in data else "wait" if "wait" in data else "run",
+        action=next((one for one in ("set", "wait", "approve") if one in data), "run"),
         argv=_argv(data),
         set=_expressions(computed),
         wait_ms=wait,
+        approve=_approve(asked, prompt, show) if prompt else None,
         needs=tuple(needs),
         before=(*needs, *sorted(after)),
         condition=condition,
@@ -151,6 +169,24 @@ def _argv(data: Document) -> tuple[str, ...]:
 def _pause(value: Json, language: Language) -> Compiled:
     ms = milliseconds(value)
     return language.pause(value) if ms is None else Constant(ms)
+
+
+def _shown(language: Language, show: Json) -> dict[str, Compiled]:
+    if isinstance(show, list):
+        return {text: language.bare(text) for text in show}
+    return _values(language, show)
+
+
+def _approve(data: Document, prompt: Compiled, show: dict[str, Compiled]) -> Approve:
+    return Approve(
+        prompt=prompt,
+        show=_expressions(show),
+        by=tuple(data.get("by", ())),
+        timeout_ms=_ms(data, "timeout", 0),
+        approvals=data.get("approvals", 1),
+        reason_required=data.get("reason") == "required",
+        self_approval=data.get("self_approval", True),
+    )
 
 
 def _ms(data: Document, key: str, default: int) -> int:

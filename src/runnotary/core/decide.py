@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
+from runnotary.core import approvals
 from runnotary.core import events as ev
+from runnotary.core.approvals import Answer
 from runnotary.core.attempts import Outcome
 from runnotary.core.errors import AlreadyEnded, Changed, InvalidInput, NotEnded
 from runnotary.core.flow import Retry
@@ -75,7 +77,7 @@ class Reported(msgspec.Struct, frozen=True):
     metrics: dict[str, Json] = {}
 
 
-Stimulus = Cancel | Update | Archive | Hold | Observed | Reported
+Stimulus = Cancel | Update | Archive | Hold | Answer | Observed | Reported
 
 
 def decide(run: Run, stimulus: Stimulus, *, now: int, chance: int) -> tuple[ev.Event, ...]:
@@ -85,8 +87,11 @@ def decide(run: Run, stimulus: Stimulus, *, now: int, chance: int) -> tuple[ev.E
         AlreadyEnded, NotEnded: the run is over, or is not, and the command cannot apply.
         Changed: the run has grown since the caller saw it.
         InvalidInput: the command names something that cannot be changed.
+        AlreadyDecided, NotWaiting, ShownOtherwise: what is answered is no open request, or another one.
     """
     match stimulus:
+        case Answer():
+            return approvals.answered(run, stimulus, now)
         case Cancel():
             return _cancel(run, stimulus)
         case Update():

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from runnotary.core import asked
 from runnotary.core import events as ev
 from runnotary.core.chain import Recorded
 from runnotary.core.flow import Flow
@@ -226,9 +227,9 @@ class TaskRecord:
             case ev.TaskExpanded():
                 self._task(event.key).update(status="running", count=event.count)
             case ev.TaskWaiting():
-                task = self._task(event.key)
-                task.update(status="running", waits_for=event.waits_for, due=maybe(event.due))
-                task["started_at"] = task["started_at"] or time_text(entry.at)
+                self._waiting(event, entry.at)
+            case ev.TaskSignalled():
+                self._signalled(event, entry.at)
             case ev.TaskStopping():
                 self._task(event.key)["attempts"][-1]["stopping"] = event.why
             case ev.TaskSettled():
@@ -279,6 +280,7 @@ class TaskRecord:
                 "id": attempt_id(self._run, event.key, event.attempt),
                 "status": "running",
                 "command": list(step.argv),
+                "approval": None,
                 "image": None,
                 "image_digest": None,
                 "code": {path: file.blob for path, file in self._flow.code.items()},
@@ -311,6 +313,20 @@ class TaskRecord:
             stderr=plain(event.stderr),
             started_at=maybe(event.started_at),
             ended_at=maybe(event.exited_at) or time_text(at),
+    def _waiting(self, event: ev.TaskWaiting, at: int) -> None:
+        task = self._task(event.key)
+        status = "running" if event.waits_for in ("timer", "child") else "waiting"
+        task.update(status=status, waits_for=event.waits_for, due=maybe(event.due))
+        task["started_at"] = task["started_at"] or time_text(at)
+        if event.waits_for == "approval":
+            task["approval"] = asked.asked(self._run, event, at, self._load)
+
+    def _signalled(self, event: ev.TaskSignalled, at: int) -> None:
+        task = self._task(event.key)
+        if task["approval"] is not None:
+            asked.answered(task["approval"], event, at)
+            task["status"] = "waiting" if task["approval"]["status"] == asked.WAITING else "running"
+
             usage=_usage(event),
             host=event.host or None,
             pid=event.pid or None,
@@ -351,3 +367,5 @@ def _files(values: dict[str, Json]) -> dict[str, Json]:
         if some and all(isinstance(one, dict) and ("$file" in one or "$dir" in one) for one in some):
             found[name] = value
     return found
+        if task["approval"] is not None:
+            asked.settled(task["approval"], event)

@@ -10,9 +10,11 @@
     │   ├── RunNotFound · FlowNotFound · TaskNotFound · BlobNotFound · FileMissing
     │   ├── NamespaceNotFound · TokenNotFound
     ├── PermissionDenied        exit 4
+    │   └── OwnRequest                   who asked for it may not approve it
     ├── Unauthenticated         exit 4   nobody knows who asks
     ├── Conflict                exit 5   the present state does not allow it
     │   ├── AlreadyEnded · NotEnded · Held · Changed · HomeLocked · HomeVersion
+    │   ├── AlreadyDecided · NotWaiting · ShownOtherwise
     ├── Unreachable             exit 6   no engine or server answers
     ├── WaitTimeout             exit 7
     └── Damaged                 exit 10  the record does not verify
@@ -151,6 +153,12 @@ class PermissionDenied(RunnotaryError):
     http_status = 403
 
 
+class OwnRequest(PermissionDenied):
+    """Whoever started the run, owns it or registered its flow may not answer its request."""
+
+    code = "own_request"
+
+
 class Unauthenticated(RunnotaryError):
     """Credentials are missing or refused; `challenge` is the answer's `WWW-Authenticate`."""
 
@@ -187,6 +195,24 @@ class Changed(Conflict):
 
     code = "changed"
     http_status = 412
+
+
+class AlreadyDecided(Conflict):
+    """Somebody has answered the request; the message says who."""
+
+    code = "already_decided"
+
+
+class NotWaiting(Conflict):
+    """The step asks for nothing now: not yet, or not any more."""
+
+    code = "not_waiting"
+
+
+class ShownOtherwise(Conflict):
+    """The answer is about something else than what the request shows."""
+
+    code = "shown_otherwise"
 
 
 class HomeLocked(Conflict):

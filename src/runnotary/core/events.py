@@ -239,6 +239,7 @@ class TaskWaiting(Event, frozen=True):
     waits_for: Literal["timer", "child", "approval", "signal", "consent"]
     due: int = 0
     request: dict[str, Json] = {}
+    shown_large: Large | None = None
 
 
 class TaskSignalled(Event, frozen=True):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from runnotary.core import approvals, scope
 from runnotary.core import events as ev
-from runnotary.core import scope
 from runnotary.core.expressions import EvaluationError
-from runnotary.core.flow import Step
+from runnotary.core.flow import Approve, Step
 from runnotary.core.fold import catches
 from runnotary.core.run import Group, Run, Task, key_of, split_key
 from runnotary.core.states import Reason, State
@@ -23,6 +23,8 @@ def settled(task: Task, step: Step) -> ev.TaskSettled:
         return _group_settled(task, task.group)
     if task.attempt and step.catch is not None:
         return _caught(task.key, step, task.error)
+    if step.approve is not None:
+        return _answered(task, step, step.approve)
     return ev.TaskSettled((task.key,), State.SUCCESS)
 
 
@@ -34,9 +36,20 @@ def unplannable(step: Step, key: str, message: str) -> ev.TaskSettled:
     return ev.TaskSettled((key,), State.FAILED, Reason.ERROR, error=failure)
 
 
+def _answered(task: Task, step: Step, request: Approve) -> ev.TaskSettled:
+    """Settle a request: approved by enough people, refused by one, or out of time."""
+    reason, failure = approvals.unapproved(task, request)
+    if failure is None:
+        return ev.TaskSettled((task.key,), State.SUCCESS, values={"approved": True})
+    if catches(step, reason):
+        return _caught(task.key, step, failure)
+    return ev.TaskSettled((task.key,), State.FAILED, reason, error=failure)
+
+
 def _caught(key: str, step: Step, error: ev.Failure | None) -> ev.TaskSettled:
     assert step.catch is not None
-    return ev.TaskSettled((key,), State.SUCCESS, Reason.CAUGHT, values=step.catch.values, error=error)
+    values = {"approved": False} if step.approve is not None else step.catch.values
+    return ev.TaskSettled((key,), State.SUCCESS, Reason.CAUGHT, values=values, error=error)
 
 
 def _group_settled(task: Task, group: Group) -> ev.TaskSettled:

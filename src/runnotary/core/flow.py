@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from runnotary.core.events import File
+from runnotary.core.references import Reference
 
 Json = Any
 Scope = dict[str, Any]
@@ -26,6 +27,7 @@ class Expression(Protocol):
 
     text: str
     steps: frozenset[str]
+    references: tuple[Reference, ...]
 
     def evaluate(self, scope: Scope) -> Json:
         """Return the value as JSON.
@@ -60,6 +62,18 @@ class Catch(msgspec.Struct, frozen=True):
     values: dict[str, Json] = {}
 
 
+class Approve(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to people. `by` are principals and `role:NAME`; empty means whoever may approve."""
+
+    prompt: Expression
+    show: dict[str, Expression] = {}
+    by: tuple[str, ...] = ()
+    timeout_ms: int = 0
+    approvals: int = 1
+    reason_required: bool = False
+    self_approval: bool = True
+
+
 class Input(msgspec.Struct, frozen=True):
     """One declared input: its JSON Schema-like declaration and whether it may be left out."""
 
@@ -79,10 +93,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    action: Literal["run", "set", "wait"]
+    action: Literal["run", "set", "wait", "approve"]
     argv: tuple[str, ...] = ()
     set: dict[str, Expression] = {}
     wait_ms: Expression | None = None
+    approve: Approve | None = None
     needs: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     condition: Condition | None = None

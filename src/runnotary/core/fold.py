@@ -16,11 +16,15 @@ from typing import Any, Final, Literal
 from runnotary.core import events as ev
 from runnotary.core.chain import Recorded
 from runnotary.core.flow import Flow, Step
-from runnotary.core.run import Group, Run, Task, key_of, split_key
+from runnotary.core.run import Answered, Group, Run, Task, key_of, split_key
 from runnotary.core.states import TERMINAL, Reason, State, moved
 
 WINDOW: Final = 1024
 """Tasks of one `for_each` step that stand in the frontier at once when it sets no limit itself."""
+
+APPROVED: Final = "approved"
+REJECTED: Final = "rejected"
+"""What an answer to a request comes to."""
 
 HELD_UNSAID: Final = "no reason given"
 """What stands for the reason of a hold for which none was said."""
@@ -153,6 +157,7 @@ def _expanded(run: Run, event: ev.TaskExpanded, at: int) -> None:
     run.free.pop(event.key, None)
     _move(run, task, State.RUNNING, at)
     group = task.group = Group(event)
+    run.groups += 1
     limit = run.flow.steps[task.step].max_concurrency or WINDOW
     while group.next < min(group.count, limit):
         _push_visit(run, task.step, group, at)
@@ -185,7 +190,7 @@ def _waiting(run: Run, event: ev.TaskWaiting, at: int) -> None:
     task = _task(run, event.key)
     run.free.pop(event.key, None)
     _move(run, task, State.RUNNING, at)
-    task.due = event.due
+    task.due, task.request = event.due, event.request
     if event.waits_for not in ("timer", "child"):
         _move(run, task, State.WAITING, at)
     if event.due:
@@ -194,8 +199,20 @@ def _waiting(run: Run, event: ev.TaskWaiting, at: int) -> None:
 
 def _signalled(run: Run, event: ev.TaskSignalled, at: int) -> None:
     task = _task(run, event.key)
+    said = event.payload if isinstance(event.payload, dict) else {}
+    answer = Answered(event.by.principal, at, str(said.get("decision", "")), str(said.get("reason", "")))
+    task.answers = (*task.answers, answer)
+    if outstanding(task):
+        return
     _move(run, task, State.RUNNING, at)
     run.free[event.key] = at
+
+
+def outstanding(task: Task) -> int:
+    """Return how many more people must approve before a request is answered; one refusal answers it too."""
+    if any(answer.decision != APPROVED for answer in task.answers):
+        return 0
+    return max(0, int(task.request.get("approvals", 1)) - len(task.answers))
 
 
 def _stopping(run: Run, event: ev.TaskStopping, at: int) -> None:
@@ -270,6 +287,8 @@ def _over(run: Run, task: Task, at: int) -> None:
     if task.visit is not None:
         _visit_over(run, task, at)
         return
+    if task.group is not None:
+        run.groups -= 1
     run.left[step.cleanup] -= 1
     for name in run.flow.followers.get(task.step, ()):
         run.blockers[name] -= 1

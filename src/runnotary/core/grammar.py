@@ -30,11 +30,13 @@ INPUT_TYPES: Final = (
     "string", "integer", "number", "boolean", "array", "object", "file", "directory", "any",
 )  # fmt: skip
 VALUE_TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "any")
-ACTIONS: Final = ("run", "set", "wait")
-LATER_ACTIONS: Final = ("call", "component", "flow", "job", "http", "approve")
+ACTIONS: Final = ("run", "set", "wait", "approve")
+LATER_ACTIONS: Final = ("call", "component", "flow", "job", "http")
 EXECUTORS: Final = ("process",)
 LATER_EXECUTORS: Final = ("container", "python", "worker", "nomad", "slurm", "dask", "prefect")
 REASONS: Final = ("error", "timeout", "invalid_output", "input_modified", "lost")
+ANSWERED: Final = ("denied", "error", "timeout")
+"""Reasons for which an `approve` step fails."""
 SHELLS: Final = ("bash", "sh")
 RUN_FIELDS: Final = ("id", "flow", "namespace", "label", "created_by", "status")
 STEP_FIELDS: Final = ("status", "values", "files", "exit_code")
@@ -78,6 +80,7 @@ STEP: Final = _table(
     Key("run", "script, or list of arguments", "", "A script for the shell, or exact arguments without one."),
     Key("set", "object of expressions", "", "Only computes values."),
     Key("wait", "duration, {for: …} or expression", "", "Only lets time pass; an expression gives seconds."),
+    Key("approve", "prompt, or object", "", "Asks people, and goes on when they have approved."),
     *(Key(name, "", "", f"A {name} step.", later=True) for name in LATER_ACTIONS),
     Key("needs", "step or list", "implied", "Must succeed first. Steps that expressions name are added."),
     Key("after", "step or list", "none", "Must end first, however it ends."),
@@ -125,7 +128,7 @@ RUN_ONLY: Final = frozenset(
         "executor",
     }
 )
-"""Keys that only a `run` step takes."""
+"""Keys that only a `run` step takes; `catch` an `approve` step too."""
 
 DEFAULTS: Final[Table] = {
     name: STEP[name]
@@ -140,11 +143,21 @@ RETRY: Final = _table(
 )
 
 CATCH: Final = _table(
-    Key("on", " | ".join(REASONS), "any of them", "Reasons that are caught."),
+    Key("on", " | ".join((*REASONS, "denied")), "any of them", "Reasons that are caught."),
     Key("values", "object of values", "none", "What `values` are instead."),
 )
 
 WAIT: Final = _table(Key("for", "duration or expression", "required", "How long."))
+
+APPROVE: Final = _table(
+    Key("prompt", "text", "required", "The question, in a few words; `${{ }}` may stand in it."),
+    Key("show", "object of values, or list of expressions", "nothing", "What they see before they answer."),
+    Key("by", "principal, `role:NAME`, or list", "the right to approve", "Who may answer."),
+    Key("timeout", "duration", "none", "Without an answer in this time the step fails (`timeout`)."),
+    Key("approvals", "integer from 1 to 20", "1", "How many different people must approve."),
+    Key("reason", "optional or required", "optional", "Whether an answer must say why."),
+    Key("self_approval", "true or false", "true", "Whether who started, owns or registered it may answer."),
+)
 
 CODE: Final = _table(
     Key("blob", "sha256:…", "required", "Digest of the content."),

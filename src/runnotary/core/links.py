@@ -114,6 +114,7 @@ class Links:
             where, word = "`files` or `dirs`", "file"
         else:
             known = {*step.get("set", {}), *step.get("values", {})}
+            known |= {"approved"} if "approve" in step else set()
             where, word = "`values`", "value"
             if not known and "run" in step:
                 return

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from runnotary.core import approvals, finish, scope
 from runnotary.core import events as ev
-from runnotary.core import finish, scope
 from runnotary.core.attempts import Attempt
 from runnotary.core.expressions import EvaluationError
 from runnotary.core.flow import Step
@@ -167,6 +167,8 @@ def _sweep(run: Run, turn: Turn) -> None:
     for task in parked:
         if task.retry_at:
             turn.events += settled([task.key], State.FAILED, task.reason, error=task.error)
+        elif task.state is State.WAITING:  # an answer would change nothing any more
+            turn.events += settled([task.key], State.CANCELLED, Reason.STOPPED, because=run.failed)
 
 
 def _swept(run: Run, *, force: bool) -> Iterator[str]:
@@ -231,6 +233,8 @@ def _decide_free(run: Run, turn: Turn, key: str, skips: Skips, now: int) -> None
         values = {name: scope.evaluate(run, value, task) for name, value in step.set.items()}
         inline, large = turn.packed(values)
         turn.events.append(ev.TaskSettled((key,), State.SUCCESS, values=inline, values_large=large))
+    elif step.approve is not None:
+        turn.events.append(approvals.requested(run, step.approve, task, now, turn.packed))
     else:
         assert step.wait_ms is not None
         pause = scope.evaluate(run, step.wait_ms, task)

@@ -12,7 +12,7 @@ A key names a task: `clean` for a step, `by_region[3]` for the fourth task of a 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runnotary.core import events as ev
 from runnotary.core.flow import Flow, Step
@@ -50,10 +50,20 @@ class Group:
         self.failed: list[int] = []
 
 
+class Answered(NamedTuple):
+    """One answer to the request of a task: who gave it, when, and what it was."""
+
+    by: str
+    at: int
+    decision: str
+    reason: str
+
+
 class Task:
     """One task: state, the attempt that is open if any, and what it produced."""
 
     __slots__ = (
+        "answers",
         "attempt",
         "deadline",
         "due",
@@ -70,6 +80,7 @@ class Task:
         "progress",
         "ready_at",
         "reason",
+        "request",
         "retry_at",
         "signal",
         "started_at",
@@ -104,6 +115,8 @@ class Task:
         self.progress: int | None = None
         self.message = ""
         self.group: Group | None = None
+        self.request: dict[str, Json] = {}
+        self.answers: tuple[Answered, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -138,6 +151,7 @@ class Run:
         self.counts: dict[State, int] = {}
         self.failed: str = ""
         self.halted = False
+        self.groups = 0
         self.sweep = False
         self.blockers: dict[str, int] = {}
         self.left: dict[bool, int] = {False: 0, True: 0}
@@ -157,7 +171,8 @@ class Run:
         if self.started_at is None:
             return State.PENDING
         waits = self.counts.get(State.WAITING, 0)
-        runs = self.counts.get(State.RUNNING, 0) or self.free or self.queued
+        # A `for_each` step runs as long as its tasks do: of itself it does nothing.
+        runs = self.counts.get(State.RUNNING, 0) > self.groups or self.free or self.queued
         return State.WAITING if waits and not runs else State.RUNNING
 
     def step_of(self, key: str) -> Step:

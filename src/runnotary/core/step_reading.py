@@ -8,10 +8,11 @@ around a whole one goes where it means nothing (`if`, `for_each`, `set`, `wait`)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from runnotary.core import grammar
+from runnotary.core.approve_reading import read_approve
 from runnotary.core.compiler import secret_name
 from runnotary.core.expressions import OPEN, unwrapped, whole_of
 from runnotary.core.findings import Path
@@ -45,19 +46,27 @@ class StepReader:
 
     def read(self, data: Json) -> Object:
         """Return the canonical step."""
-        known = self.reading.fields(self.path, data, grammar.STEP, "a step: an object with run, set or wait")
+        known = self.reading.fields(
+            self.path, data, grammar.STEP, "a step: an object with run, set, wait or approve"
+        )
         if not isinstance(data, dict):
             return {}
         action = self._action(data)
         for key in known:
-            if action in ("set", "wait") and key in grammar.RUN_ONLY:
-                self.reading.findings.add_key((*self.path, key), f"a `{action}` step takes no `{key}`")
+            if action in ("set", "wait", "approve") and key in grammar.RUN_ONLY:
+                self._refuse_here(action, key)
         if "max_concurrency" in known and "for_each" not in known:
             where = (*self.path, "max_concurrency")
             self.reading.findings.add_key(where, "is for a `for_each` step; there is a single task here")
         step = self.keys(known)
         self._agreement(step)
         return step
+
+    def _refuse_here(self, action: str, key: str) -> None:
+        if (action, key) == ("approve", "catch"):
+            return
+        hint = "; write it inside `approve`" if (action, key) == ("approve", "timeout") else ""
+        self.reading.findings.add_key((*self.path, key), f"a `{action}` step takes no `{key}`{hint}")
 
     def keys(self, known: Object) -> Object:
         """Return the canonical form of the keys that are there."""
@@ -92,6 +101,13 @@ class StepReader:
         catch = step.get("catch")
         if isinstance(catch, dict):
             self._caught((*self.path, "catch", "values"), catch.get("values", {}), step.get("values", {}))
+            self._never((*self.path, "catch", "on"), catch.get("on", ()), asks="approve" in step)
+
+    def _never(self, path: Path, caught: Iterable[str], *, asks: bool) -> None:
+        """Refuse to catch what cannot happen: nobody denies a process, and a request is not lost."""
+        for reason in caught:
+            if reason not in grammar.ANSWERED if asks else reason == "denied":
+                self.reading.findings.add(path, f'this step never fails with "{reason}"')
 
     def _caught(self, path: Path, caught: Object, declared: Object) -> None:
         for name, value in caught.items():
@@ -140,6 +156,9 @@ class StepReader:
             return self.reading.duration(path, value)
         self.reading.compiled(path, self.reading.language.pause, value, self.name, "wait")
         return unwrapped(value)[0]
+
+    def approve(self, path: Path, value: Json) -> Json:
+        return read_approve(self.reading, self.name, path, value)
 
     # --- when ------------------------------------------------------------------------------------
 
@@ -280,7 +299,7 @@ class StepReader:
             if result["jitter"] is None:
                 self.reading.wrong((*path, "jitter"), "percent (10) or a share (0.1)", known["jitter"])
         if "on" in known:
-            result["on"] = self._reasons((*path, "on"), known["on"])
+            result["on"] = self._reasons((*path, "on"), known["on"], grammar.REASONS)
         if result.get("attempts") == 1:
             return {}
         usual = {"attempts": 1, "backoff": "0ms", "jitter": 0, "on": sorted(USUAL_RETRY)}
@@ -290,16 +309,17 @@ class StepReader:
         if isinstance(value, bool):
             return True if value else None
         known = self.reading.fields(path, value, grammar.CATCH, "true, or an object with on and values")
-        reasons = self._reasons((*path, "on"), known["on"]) if "on" in known else []
+        caught = (*grammar.REASONS, "denied")
+        reasons = self._reasons((*path, "on"), known["on"], caught) if "on" in known else []
         values = known.get("values", {})
         if not isinstance(values, dict):
             self.reading.wrong((*path, "values"), "an object of values", values)
             values = {}
         return without_nothing([("on", reasons), ("values", values)]) or True
 
-    def _reasons(self, path: Path, value: Json) -> list[str]:
+    def _reasons(self, path: Path, value: Json, words: tuple[str, ...]) -> list[str]:
         def each(where: Path, item: Json) -> str | None:
-            return self.reading.choice(where, item, grammar.REASONS)
+            return self.reading.choice(where, item, words)
 
         reasons = self.reading.several(path, value, "a reason", each)
         if value == []:
@@ -325,6 +345,7 @@ READERS: Final[dict[str, Callable[[StepReader, Path, Json], Json]]] = {
     "run": StepReader.run,
     "set": StepReader.set,
     "wait": StepReader.wait,
+    "approve": StepReader.approve,
     "needs": StepReader.steps,
     "after": StepReader.steps,
     "if": StepReader.condition,

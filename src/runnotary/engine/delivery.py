@@ -54,6 +54,7 @@ class Delivery:
         if not store.head(stream)[0]:
             raise RunNotFound.named(to_text(run_id))
         run = replay(run_id, store.read(stream), self._parts.flow_of)
+        run.touched.clear()
         now, seq = max(self._parts.clock.now(), run.at), run.seq
         chance = int.from_bytes(self._parts.chance.token(2), "big")
         facts = decide(run, stimulus, now=now, chance=chance)
@@ -61,7 +62,7 @@ class Delivery:
             return True
         for fact in facts:
             fold(run, fact, now)
-        (result,) = await store.append([Append(stream, seq, facts, now, actor, rows(run, ()))])
+        (result,) = await store.append([Append(stream, seq, facts, now, actor, rows(run, run.touched))])
         if isinstance(result, Refusal) and result.code != "conflict":
             raise Conflict(f"run {run.text} could not be stored: {result.message}")
         return not isinstance(result, Refusal)

@@ -36,6 +36,7 @@ from runnotary.core.queries import RunQuery
 from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
 from runnotary.core.trees import BadManifest, entries
+from runnotary.engine.answers import Answers
 from runnotary.engine.delivery import Delivery
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.loop import Engine
@@ -81,6 +82,7 @@ class Service:
         self._ledger: Final = LedgerWriter(parts)
         self._salt: Final = parts.store.home_salt()
         self._delivery: Final = Delivery(engine, parts)
+        self.answers: Final = Answers(parts, self._delivery, caller_of=caller_of, actor_of=self._actor)
         self._keys: Final = Turns()
         self._retention: Final = Retention(
             engine, parts, self._delivery, actor_of=self._actor, permit=self._permitted, may=self._may

@@ -42,6 +42,7 @@ from runnotary.store.tree import Nodes
 from runnotary.store.unused import Unnamed
 from runnotary.store.writer import Watcher, Writer
 
+from runnotary.store.waiting import list_waiting
 _PIECE: Final = 512
 _FIRST_PIECE: Final = 32
 _SALT_SIZE: Final = 32
@@ -336,4 +337,10 @@ def _found(connection: sqlite3.Connection, now: int, chance: Chance) -> None:
     nonce = chance.token(chain.NONCE_SIZE)
     sealed = chain.seal(HOME_LEDGER, 1, chain.GENESIS, now, chain.ENGINE_ACTOR, event, nonce)
     connection.execute(SQL["append_event"], (HOME_LEDGER, 1, sealed.envelope, sealed.body))
+    def waiting(
+        self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
+    ) -> list[TaskRow]:
+        """Return tasks that wait for somebody, of open runs that the filters leave, by run and key."""
+        return list_waiting(self._reader(), query, after, limit)
+
     connection.execute(SQL["append_log"], (1, HOME_LEDGER, 1, 1, sealed.hash))
