@@ -174,6 +174,11 @@ class Store(Protocol):
 
     def tasks(self, run_id: bytes) -> list[TaskRow]: ...
 
+    def waiting(
+        self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
+    ) -> list[TaskRow]:
+        """Return tasks that wait for somebody, of open runs that the filters leave, by run and key."""
+
     def flow(self, namespace: str, name: str) -> FlowRow | None: ...
 
     def flows(self, namespace: str) -> list[FlowRow]: ...
@@ -191,11 +196,6 @@ class Log(Protocol):
 
     async def checkpoint(self) -> str:
         """Return a signed note that covers all that is committed; durable on return.
-    def waiting(
-        self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
-    ) -> list[TaskRow]:
-        """Return tasks that wait for somebody, of open runs that the filters leave, by run and key."""
-
 
         Raises:
             Damaged: nothing may be signed any more.

@@ -24,7 +24,7 @@ from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.errors import HomeLocked, RunNotFound
 from runnotary.core.flow import Flow
-from runnotary.core.profile import PROFILES
+from runnotary.core.profile import PROFILES, Profile
 from runnotary.engine.access import Access
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
@@ -99,7 +99,7 @@ class Embedded:
             Secrets(command=settings.secret_command.split()),
             settings=ProcessSettings(log_limit=settings.log_limit),
         )
-        parts = Parts(self.store, self.blobs, clock, chance, flows, PROFILES[settings.profile])
+        parts = Parts(self.store, self.blobs, clock, chance, flows, _profile(settings))
         self.access: Final = Access(parts)
         self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
         self.engine.open()

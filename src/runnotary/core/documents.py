@@ -221,11 +221,8 @@ class TaskRecord:
                 self._started(event, entry.at)
             case ev.TaskEnded():
                 self._ended(event, entry.at)
-            case ev.TaskReported():
-                if event.progress is not None:
-                    self._task(event.key)["progress"] = {"pct": event.progress, "message": event.message}
-            case ev.TaskExpanded():
-                self._task(event.key).update(status="running", count=event.count)
+            case ev.TaskReported() | ev.TaskExpanded():
+                self._told(event)
             case ev.TaskWaiting():
                 self._waiting(event, entry.at)
             case ev.TaskSignalled():
@@ -235,6 +232,12 @@ class TaskRecord:
             case ev.TaskSettled():
                 for key in event.keys:
                     self._settled(key, event, entry.at)
+
+    def _told(self, event: ev.TaskReported | ev.TaskExpanded) -> None:
+        if isinstance(event, ev.TaskExpanded):
+            self._task(event.key).update(status="running", count=event.count)
+        elif event.progress is not None:
+            self._task(event.key)["progress"] = {"pct": event.progress, "message": event.message}
 
     def documents(self) -> list[Json]:
         """Return the tasks in the order of the flow, the tasks of a `for_each` step after it."""
@@ -261,6 +264,7 @@ class TaskRecord:
                 "executor": None,
                 "progress": None,
                 "variables": {},
+                "approval": None,
                 "started_at": None,
                 "ended_at": None,
                 "attempts": [],
@@ -280,7 +284,6 @@ class TaskRecord:
                 "id": attempt_id(self._run, event.key, event.attempt),
                 "status": "running",
                 "command": list(step.argv),
-                "approval": None,
                 "image": None,
                 "image_digest": None,
                 "code": {path: file.blob for path, file in self._flow.code.items()},
@@ -293,6 +296,20 @@ class TaskRecord:
                 "cached_from": None,
             }
         )
+
+    def _waiting(self, event: ev.TaskWaiting, at: int) -> None:
+        task = self._task(event.key)
+        status = "running" if event.waits_for in ("timer", "child") else "waiting"
+        task.update(status=status, waits_for=event.waits_for, due=maybe(event.due))
+        task["started_at"] = task["started_at"] or time_text(at)
+        if event.waits_for == "approval":
+            task["approval"] = asked.asked(self._run, event, at, self._load)
+
+    def _signalled(self, event: ev.TaskSignalled, at: int) -> None:
+        task = self._task(event.key)
+        if task["approval"] is not None:
+            asked.answered(task["approval"], event, at)
+            task["status"] = "waiting" if task["approval"]["status"] == asked.WAITING else "running"
 
     def _ended(self, event: ev.TaskEnded, at: int) -> None:
         task = self._task(event.key)
@@ -313,20 +330,6 @@ class TaskRecord:
             stderr=plain(event.stderr),
             started_at=maybe(event.started_at),
             ended_at=maybe(event.exited_at) or time_text(at),
-    def _waiting(self, event: ev.TaskWaiting, at: int) -> None:
-        task = self._task(event.key)
-        status = "running" if event.waits_for in ("timer", "child") else "waiting"
-        task.update(status=status, waits_for=event.waits_for, due=maybe(event.due))
-        task["started_at"] = task["started_at"] or time_text(at)
-        if event.waits_for == "approval":
-            task["approval"] = asked.asked(self._run, event, at, self._load)
-
-    def _signalled(self, event: ev.TaskSignalled, at: int) -> None:
-        task = self._task(event.key)
-        if task["approval"] is not None:
-            asked.answered(task["approval"], event, at)
-            task["status"] = "waiting" if task["approval"]["status"] == asked.WAITING else "running"
-
             usage=_usage(event),
             host=event.host or None,
             pid=event.pid or None,
@@ -349,6 +352,8 @@ class TaskRecord:
         values = self._load(event.values_large.blob) if event.values_large else event.values
         task.update(status=event.status, reason=event.reason or None, ended_at=time_text(at))
         task.update(error=plain(event.error), variables=values or task["variables"])
+        if task["approval"] is not None:
+            asked.settled(task["approval"], event)
         if event.status == State.SUCCESS:
             task["started_at"] = task["started_at"] or time_text(at)
 
@@ -367,5 +372,3 @@ def _files(values: dict[str, Json]) -> dict[str, Json]:
         if some and all(isinstance(one, dict) and ("$file" in one or "$dir" in one) for one in some):
             found[name] = value
     return found
-        if task["approval"] is not None:
-            asked.settled(task["approval"], event)

@@ -40,9 +40,9 @@ from runnotary.store.sqlite import Durability, connect_reader, connect_writer, d
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
 from runnotary.store.unused import Unnamed
+from runnotary.store.waiting import list_waiting
 from runnotary.store.writer import Watcher, Writer
 
-from runnotary.store.waiting import list_waiting
 _PIECE: Final = 512
 _FIRST_PIECE: Final = 32
 _SALT_SIZE: Final = 32
@@ -299,6 +299,12 @@ class SqliteStore:
         """Return a run's tasks, by step and visit."""
         return [TaskRow(*row) for row in self._reader().execute(SQL["tasks"], (run_id,))]
 
+    def waiting(
+        self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
+    ) -> list[TaskRow]:
+        """Return tasks that wait for somebody, of open runs that the filters leave, by run and key."""
+        return list_waiting(self._reader(), query, after, limit)
+
     def flow(self, namespace: str, name: str) -> FlowRow | None:
         row = self._reader().execute(SQL["flow"], (namespace, name)).fetchone()
         return None if row is None else FlowRow(*row)
@@ -337,10 +343,4 @@ def _found(connection: sqlite3.Connection, now: int, chance: Chance) -> None:
     nonce = chance.token(chain.NONCE_SIZE)
     sealed = chain.seal(HOME_LEDGER, 1, chain.GENESIS, now, chain.ENGINE_ACTOR, event, nonce)
     connection.execute(SQL["append_event"], (HOME_LEDGER, 1, sealed.envelope, sealed.body))
-    def waiting(
-        self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
-    ) -> list[TaskRow]:
-        """Return tasks that wait for somebody, of open runs that the filters leave, by run and key."""
-        return list_waiting(self._reader(), query, after, limit)
-
     connection.execute(SQL["append_log"], (1, HOME_LEDGER, 1, 1, sealed.hash))

@@ -150,6 +150,9 @@ SELECT head FROM log WHERE stream = ? AND seq = ?;
 -- name: tasks
 SELECT * FROM tasks WHERE run = ? ORDER BY step, visit;
 
+-- name: waiting
+SELECT * FROM tasks WHERE status = 'waiting' AND run IN (:runs) AND (run, key) > (?, ?) ORDER BY run, key LIMIT ?;
+
 -- name: flow
 SELECT * FROM flows WHERE namespace = ? AND name = ?;
 
@@ -164,9 +167,6 @@ SELECT length(data) FROM blobs WHERE digest = ?;
 
 -- name: events_after
 SELECT stream, seq, envelope, body FROM events WHERE (stream, seq) > (?, ?) ORDER BY stream, seq LIMIT ?;
--- name: waiting
-SELECT * FROM tasks WHERE status = 'waiting' AND run IN (:runs) AND (run, key) > (?, ?) ORDER BY run, key LIMIT ?;
-
 
 -- === verifying: cursors in the order of the keys, so that they can be walked side by side ================
 
