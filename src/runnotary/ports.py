@@ -207,6 +207,19 @@ class Log(Protocol):
     def entry(self, pos: int) -> tuple[bytes, int, bytes] | None:
         """Return an entry of the log, counted from 1: the stream, its length then and its head."""
 
+    def stored(self, stream: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Read a stream as it lies: seq, envelope and body, which is None if it was erased."""
+
+    def rows(self, stream: bytes) -> list[tuple[int, int, int, bytes]]:
+        """Return the entries of a stream in the log, oldest first: pos, first and last event, head."""
+
+    async def signed(self, text: str) -> str:
+        """Return the manifest of a bundle as a note, signed by the key in use.
+
+        Raises:
+            Damaged: nothing may be signed any more.
+        """
+
     def noted(self) -> Iterator[Recorded]:
         """Read what the home says about itself and its keys (`engine.noted`, `key.changed`)."""
 

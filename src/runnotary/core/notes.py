@@ -34,6 +34,9 @@ NOTE_MAX: Final = 64 * 1024
 SIGNATURES_MAX: Final = 64
 SIZE_MAX: Final = 2**63 - 1
 PROOF: Final = "c2sp.org/tlog-proof@v1"
+BUNDLE: Final = "runnotary.bundle1"
+"""How the manifest of a bundle begins, so that no note of another kind can be taken for one."""
+
 _NAME: Final = re.compile(r"[^\s+]{1,200}")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 

@@ -255,6 +255,25 @@ class SqliteStore:
         row = self._reader().execute(SQL["leaves"], (pos - 1, pos)).fetchone()
         return row
 
+    def stored(self, stream: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Read a stream as it lies: seq, envelope and body, which is None if it was erased."""
+        yield from self._reader().execute(SQL["read_stream"], (stream, 0, -1)).fetchall()
+
+    def rows(self, stream: bytes) -> list[tuple[int, int, int, bytes]]:
+        """Return the entries of a stream in the log, oldest first: pos, first and last event, head."""
+        found = self._reader().execute(SQL["stream_log"], (stream,))
+        return [(pos, from_seq, seq, head) for _, from_seq, seq, head, pos in found]
+
+    async def signed(self, text: str) -> str:
+        """Return the manifest of a bundle as a note, signed by the key in use.
+
+        Raises:
+            Conflict: the home is open for reading only.
+            Damaged: nothing may be signed any more.
+        """
+        writer = self._own_writer()
+        return await writer.do(lambda: writer.sealing.signed(text))
+
     def noted(self) -> Iterator[Recorded]:
         """Read what the home says about itself and its keys, oldest first."""
         for seq, envelope, body in self._reader().execute(SQL["noted"], (HOME_LEDGER,)).fetchall():

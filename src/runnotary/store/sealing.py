@@ -25,7 +25,7 @@ from runnotary.core import chain, merkle, notes
 from runnotary.core.errors import Damaged, RunnotaryError
 from runnotary.core.events import By, EngineNoted, Event, KeyChanged
 from runnotary.core.merkle import Range
-from runnotary.core.notes import Checkpoint, Note, PublicKey, Signature, endorsement
+from runnotary.core.notes import BUNDLE, Checkpoint, Note, PublicKey, Signature, endorsement
 from runnotary.ports import KeyEnd, Signer
 from runnotary.store.outside import Outside
 from runnotary.store.statements import SQL
@@ -116,6 +116,21 @@ class Sealing:
         self._size, self.note = now.size, str(note)
         self._pending = (self._size, self.note)
         self._last, self.wanted = monotonic(), False
+
+    def signed(self, text: str) -> str:
+        """Return the manifest of a bundle as a signed note; nothing else is signed on demand.
+
+        Raises:
+            ValueError: it is something else.
+            Damaged: the sealer has halted.
+        """
+        if not text.startswith(f"{BUNDLE}\n"):
+            raise ValueError("only the manifest of a bundle is signed on demand")
+        self._prepare()
+        if self.halted or self._key is None:
+            raise Damaged([f"nothing is signed any more: {self.halted}"])
+        signature = Signature(self._key.name, self._key.id, self._signer.sign(text.encode()))
+        return str(Note(text, (signature,)))
 
     def cosigned(self, note: str) -> None:
         """Take a note back that a witness has signed, if it is still the newest."""
