@@ -7,14 +7,17 @@ back-off costs nothing and the same seed gives the same history.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from runnotary.core import events as ev
+from runnotary.core.approvals import Answer
 from runnotary.core.attempts import Attempt
 from runnotary.core.chain import run_stream
 from runnotary.core.decide import Cancel
 from runnotary.core.documents import rows
+from runnotary.core.errors import AlreadyDecided, AlreadyEnded
 from runnotary.core.flow import Flow
 from runnotary.core.fold import replay
 from runnotary.core.ids import uuid7
@@ -35,6 +38,8 @@ from tests.simulation.world import (
 )
 
 BY = ev.By("user:test")
+FINAL = (AlreadyDecided, AlreadyEnded)
+"""Refusals after which nobody asks again."""
 LIVES_MAX = 2_000
 
 
@@ -50,6 +55,7 @@ class Simulation:
         script_of: Callable[[Attempt], Script] = lambda attempt: Script(),
         slots: int = 4,
         cancel_after_s: float | None = None,
+        answers: Sequence[tuple[float, Answer]] = (),
         inputs: dict[str, Any] | None = None,
         on_failure: Any = None,
     ) -> None:
@@ -68,6 +74,7 @@ class Simulation:
         self.cancel_at = None
         if cancel_after_s is not None:
             self.cancel_at = self.clock.now() + int(cancel_after_s * 1_000_000)
+        self.answers = [(self.clock.now() + int(after * 1_000_000), answer) for after, answer in answers]
         self.lives = 0
         self.created = ev.RunCreated(
             definition=flow.hash,
@@ -110,7 +117,7 @@ class Simulation:
             return
 
     async def _step(self, engine: Engine, saboteur: Saboteur) -> None:
-        times = [self.clock.next(), self.executor.next_end(), self.cancel_at]
+        times = [self.clock.next(), self.executor.next_end(), self.cancel_at, *self._coming_answers()]
         coming = [time for time in times if time is not None]
         assert coming, f"stuck: nothing can happen any more; open {self._open()}"
         self.clock.time = max(self.clock.time, min(coming))
@@ -118,9 +125,29 @@ class Simulation:
             self.cancel_at = None
             asking = asyncio.ensure_future(engine.command(self.run_id, Cancel(BY), b"\x01" * 16))
             asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._answer(engine)
+        await asyncio.sleep(0)
         self.executor.tell()
         self.clock.ring()
         await self._until_quiet(engine, saboteur)
+        for _ in range(3):  # whoever asked is told
+            await asyncio.sleep(0)
+
+    def _coming_answers(self) -> list[int]:
+        return [at for at, _ in self.answers]
+
+    def _answer(self, engine: Engine) -> None:
+        """Let people answer whose time has come; whoever got no word that it was kept asks again."""
+        due = [entry for entry in self.answers if entry[0] <= self.clock.time]
+        for at, answer in due:
+            self.answers.remove((at, answer))
+            given = asyncio.ensure_future(engine.command(self.run_id, answer, b"\x02" * 16))
+            given.add_done_callback(partial(self._answered, answer))
+
+    def _answered(self, answer: Answer, done: asyncio.Future[None]) -> None:
+        wrong = None if done.cancelled() else done.exception()
+        if done.cancelled() or (wrong is not None and not isinstance(wrong, FINAL)):
+            self.answers.append((self.clock.time + 1_000_000, answer))
 
     async def _until_quiet(self, engine: Engine, saboteur: Saboteur) -> None:
         for _ in range(100_000):
