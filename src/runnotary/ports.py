@@ -245,6 +245,27 @@ class Log(Protocol):
         """
 
 
+class Export(msgspec.Struct, frozen=True):
+    """A run in a form of its own, as a file: its name and media type, and its bytes in pieces."""
+
+    name: str
+    media_type: str
+    pieces: Iterator[bytes]
+
+
+class Exporter(Protocol):
+    """Writes runs in other forms than ours."""
+
+    async def export(self, row: RunRow, form: str) -> Export:
+        """Return a run in a form; what can go wrong went wrong before the first piece.
+
+        Raises:
+            InvalidInput: there is no such form.
+            NotEnded: the form is for runs that are over.
+            BlobNotFound, Damaged: the record of the run is not whole.
+        """
+
+
 class Blobs(Protocol):
     """Bytes under their own hash."""
 

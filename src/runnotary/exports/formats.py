@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from runnotary.exports import bundle
 from runnotary.exports.material import Material
 
 
@@ -23,6 +24,6 @@ class Format:
     make: Callable[[Material], bytes | Iterator[bytes]]
 
 
-_ALL: Final[tuple[Format, ...]] = ()
+_ALL: Final[tuple[Format, ...]] = (Format("bundle", "application/zip", ".zip", bundle.make),)
 
 FORMATS: Final[dict[str, Format]] = {one.name: one for one in _ALL}
