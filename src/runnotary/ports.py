@@ -33,13 +33,15 @@ class Erasure(msgspec.Struct, frozen=True):
     seq: int
     head: bytes
     key: tuple[str, str] | None = None
+    bodies: bool = False
+    """Only what its events say goes; that they were stays."""
 
 
 class Append(msgspec.Struct, frozen=True):
     """Events for one stream, conditional on its length, with the rows that follow from them.
 
     `erase` names the runs that these events are the tombstones of: all go in the same commit, or none and
-    nothing is appended.
+    nothing is appended. `blank` are events of this very stream whose bodies go with it.
     """
 
     stream: bytes
@@ -49,6 +51,7 @@ class Append(msgspec.Struct, frozen=True):
     actor: bytes
     rows: tuple[Row, ...] = ()
     erase: tuple[Erasure, ...] = ()
+    blank: tuple[int, ...] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):

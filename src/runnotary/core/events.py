@@ -342,7 +342,10 @@ class EngineNoted(Event, frozen=True):
 
 
 class StreamErased(Event, frozen=True):
-    """Bodies or a whole stream were taken away on purpose. The only licence for a missing body."""
+    """Bodies or a whole stream were taken away on purpose. The only licence for a missing body.
+
+    With `seqs` these bodies; with `bodies` those of all `length` events; else everything, envelopes as well.
+    """
 
     stream: str
     by: By
@@ -350,6 +353,7 @@ class StreamErased(Event, frozen=True):
     length: int = 0
     head: str = ""
     seqs: tuple[int, ...] = ()
+    bodies: bool = False
 
 
 class KeyChanged(Event, frozen=True):

@@ -13,11 +13,21 @@ from typing import Final
 
 from runnotary.core import access
 from runnotary.core.chain import Recorded
-from runnotary.core.events import AccessChanged, DefinitionChanged, EngineNoted, KeyChanged, StreamErased
+from runnotary.core.events import (
+    AccessChanged,
+    DefinitionChanged,
+    EngineNoted,
+    Event,
+    KeyChanged,
+    StreamErased,
+)
 from runnotary.core.rows import FlowRow
 
 HOME: Final = "home"
 """Kind of the first event of `ledger/default`; its data holds the salt of the home's actor ids."""
+
+SALT: Final = "salt"
+"""Kind of an event with another salt, for all actors from then on; the one before it was erased."""
 
 
 class Ledger:
@@ -65,10 +75,18 @@ def fold(ledger: Ledger, record: Recorded) -> None:
     elif isinstance(event, KeyChanged):
         ledger.keys[event.key] = event
     elif isinstance(event, EngineNoted):
-        if event.kind == HOME and ledger.seq == 1:
-            ledger.salt = bytes.fromhex(event.data["salt"])
+        ledger.salt = salt_of((event,)) or ledger.salt
     else:
         raise ValueError(f"{type(event).__name__} has no place in a ledger")
+
+
+def salt_of(events: Iterable[Event]) -> bytes:
+    """Return the salt of actor ids that the last of these events with one tells; empty if none does."""
+    salt = b""
+    for event in events:
+        if isinstance(event, EngineNoted) and event.kind in (HOME, SALT):
+            salt = bytes.fromhex(event.data["salt"])
+    return salt
 
 
 def replay(namespace: str, recorded: Iterable[Recorded]) -> Ledger:

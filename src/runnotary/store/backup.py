@@ -73,7 +73,7 @@ def _has_purged(home: Path, *, since: Path) -> bool:
         for _, stream, from_seq, seq in now.execute(SQL["feed"], (pos, -1)):
             if stream[:1] == chain.LEDGER:
                 events = now.execute(SQL["read_stream"], (stream, from_seq - 1, seq - from_seq + 1))
-                if any(isinstance(chain.opened(*event).event, StreamErased) for event in events):
+                if any(event[2] and isinstance(chain.opened(*event).event, StreamErased) for event in events):
                     return True
         return False
     finally:

@@ -15,17 +15,18 @@ from runnotary.store.statements import SQL
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The end of a stream: what the next event is chained to."""
+    """The end of a stream: what the next event is chained to. Nothing follows on one that was `erased`."""
 
     seq: int
     hash: bytes
     at: int
+    erased: bool = False
 
 
 class Commit:
     """A commit in the making."""
 
-    __slots__ = ("ends", "erased", "events", "heads", "log", "rows", "spans", "tiles")
+    __slots__ = ("blank", "ends", "erased", "events", "heads", "log", "rows", "spans", "tiles")
 
     def __init__(self) -> None:
         self.events: list[tuple[bytes, int, bytes, bytes]] = []
@@ -33,6 +34,7 @@ class Commit:
         self.spans: dict[bytes, tuple[int, int]] = {}
         self.rows = Drafts()
         self.erased: dict[bytes, Erasure] = {}
+        self.blank: list[tuple[bytes, int]] = []
         self.log: list[tuple[int, bytes, int, int, bytes]] = []
         self.tiles: list[tuple[int, int, bytes]] = []
         self.ends = False
@@ -55,7 +57,7 @@ class Commit:
         leaving: Sequence[bytes],
     ) -> None:
         """Write all of it, with the blobs that come and go; the transaction begins here and stays open."""
-        erases = bool(self.erased or leaving)
+        erases = bool(self.erased or self.blank or leaving)
         if erases:  # what goes is overwritten, not only forgotten
             connection.execute("PRAGMA secure_delete = ON")
         connection.execute(SQL["begin"])
@@ -72,9 +74,10 @@ class Commit:
 
     def _erase(self, connection: sqlite3.Connection, leaving: Sequence[bytes]) -> None:
         for stream, erasure in self.erased.items():
-            connection.execute(SQL["erase_events"], (stream,))
+            connection.execute(SQL["erase_bodies" if erasure.bodies else "erase_events"], (stream,))
             connection.execute(SQL["erase_run"], (erasure.run,))
             connection.execute(SQL["erase_tasks"], (erasure.run,))
             if erasure.key is not None:
                 connection.execute(SQL["erase_key"], erasure.key)
+        connection.executemany(SQL["erase_body"], self.blank)
         connection.executemany(SQL["drop_blob"], [(digest,) for digest in leaving])

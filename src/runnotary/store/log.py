@@ -25,13 +25,14 @@ from runnotary.core import chain, merkle
 from runnotary.core.chain import Recorded
 from runnotary.core.errors import Conflict, Damaged
 from runnotary.core.events import By, EngineNoted
-from runnotary.core.ledger import HOME, Ledger, fold
+from runnotary.core.ledger import HOME, Ledger, fold, salt_of
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
 from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
 from runnotary.store import migrate, tree
 from runnotary.store.blobs import LocalBlobs
+from runnotary.store.erased import Erased
 from runnotary.store.listing import count_runs, list_runs, teach
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
@@ -158,13 +159,20 @@ class SqliteStore:
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
         """Read a stream in order, from `after` + 1 on.
 
+        What was erased is left out.
+
         Raises:
-            Damaged: a body is gone, or is not what its envelope says.
+            Damaged: a body is gone though nothing says that it was erased, or is not what its envelope says.
         """
         connection, limit = self._reader(), _FIRST_PIECE
+        erased: Erased | None = None
         while True:
             piece = connection.execute(SQL["read_stream"], (stream, after, limit)).fetchall()
             for seq, envelope, body in piece:
+                if body is None:
+                    erased = erased or Erased(connection, stream)
+                    if seq in erased:
+                        continue
                 yield _opened(stream, seq, envelope, body)
             if len(piece) < limit:
                 return
@@ -174,6 +182,10 @@ class SqliteStore:
         """Return length and head of a stream; (0, 32 zero bytes) if it does not exist."""
         row = self._reader().execute(SQL["head"], (stream,)).fetchone()
         return (0, chain.GENESIS) if row is None else (row[0], row[1])
+
+    def ledgers(self) -> list[str]:
+        """Return the namespaces that have a ledger."""
+        return [row[0][1:].decode() for row in self._reader().execute(SQL["ledgers"])]
 
     def ledger(self, namespace: str) -> Ledger:
         """Return a namespace's ledger, folded."""
@@ -188,11 +200,16 @@ class SqliteStore:
         Raises:
             Damaged: the home's first ledger event is not there.
         """
-        for record in self.read(HOME_LEDGER):
-            if isinstance(record.event, EngineNoted) and record.event.kind == HOME:
-                return bytes.fromhex(record.event.data["salt"])
-            break
+        salt = salt_of(record.event for record in self._founding())
+        if salt:
+            return salt
         raise Damaged(["ledger/default #1: the event that founds the home is missing"])
+
+    def _founding(self) -> Iterator[Recorded]:
+        """Read the event that founded the home or, if that was erased, what the home says about itself."""
+        for record in self.read(HOME_LEDGER):
+            return iter((record,)) if record.seq == 1 else self.noted()
+        return iter(())
 
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""
@@ -277,7 +294,8 @@ class SqliteStore:
     def noted(self) -> Iterator[Recorded]:
         """Read what the home says about itself and its keys, oldest first."""
         for seq, envelope, body in self._reader().execute(SQL["noted"], (HOME_LEDGER,)).fetchall():
-            yield _opened(HOME_LEDGER, seq, envelope, body)
+            if body is not None:
+                yield _opened(HOME_LEDGER, seq, envelope, body)
 
     def watch(self, called: Watcher) -> None:
         """Call `called` after each commit from now on, in the loop that is running now.

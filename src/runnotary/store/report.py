@@ -71,6 +71,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     not_proven: tuple[str, ...]
     checkpoint: Proven | None = None
     restores: tuple[Restoration, ...] = ()
+    erasures: tuple[str, ...] = ()
+    """What was erased of which stream, when, by whom and why."""
 
     @property
     def ok(self) -> bool:
@@ -85,6 +87,7 @@ class Notebook:
         self.findings: list[Finding] = []
         self.more = 0
         self.restores: list[Restoration] = []
+        self.erasures: list[str] = []
 
     def found(self, code: str, where: str, message: str) -> None:
         if len(self.findings) < FINDINGS_MAX:

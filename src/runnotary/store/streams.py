@@ -86,13 +86,15 @@ class Streams:
         if known is not None:
             return known
         row = self._connection.execute(SQL["head"], (stream,)).fetchone()
-        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at)
+        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at, bool(row[3]))
 
     def _seal(self, append: Append, commit: Commit, nonces: bytes, used: int, trusting: bool) -> Result:
         stream = append.stream
         head = commit.heads.get(stream) or self._head(append, trusting)
         if stream in commit.erased:
             return Refusal(stream, "conflict", "the run was purged")
+        if head.erased:
+            return Refusal(stream, "conflict", "the run was erased", head.seq)
         if refusal := self._kept(append, commit):
             return refusal
         if head.seq != append.expected_seq:
@@ -121,6 +123,7 @@ class Streams:
         commit.heads[stream] = Head(seq, prev, at)
         commit.rows.add(append.rows, new=from_seq == 1)
         commit.erased.update((chain.run_stream(erasure.run), erasure) for erasure in append.erase)
+        commit.blank += ((stream, seq) for seq in append.blank)
         return Appended(stream, seq, prev, pos)
 
     def _kept(self, append: Append, commit: Commit) -> Refusal | None:

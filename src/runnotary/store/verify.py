@@ -33,6 +33,7 @@ from runnotary.store.verify_blobs import BlobCheck
 from runnotary.store.verify_log import LogCheck, Outside, Trust
 from runnotary.store.verify_streams import Sources, StreamCheck
 
+ERASURES_SHOWN = 20
 __all__ = ["Finding", "Report", "verify"]
 
 
@@ -73,6 +74,7 @@ def verify(
         not_proven=tuple(_not_proven(notes, deep, proven)),
         checkpoint=proven,
         restores=tuple(notes.restores),
+        erasures=tuple(notes.erasures),
     )
 
 
@@ -122,7 +124,7 @@ class _Check(NamedTuple):
     def runs(self, chosen: list[bytes]) -> Proven | None:
         proven = None
         with self.notes.reading("events, log, runs, tasks"):
-            self.streams.learn_erasures(self.connection)
+            self.streams.erased.learn(self.connection)
             for run in chosen:
                 self.streams.walk(Sources(self.connection, run))
         if not self.notes.counts["streams"] and not self.notes.findings:
@@ -141,11 +143,11 @@ class _Check(NamedTuple):
         with notes.reading("checkpoints"):
             proven = LogCheck(connection, notes, self.trust).whole(self.outside)
         with notes.reading("events, log, runs, tasks"):
-            streams.learn_erasures(connection)
+            streams.erased.learn(connection)
             streams.walk(Sources(connection, None))
             streams.compare_flows(connection.execute(SQL["all_flows"]))
             streams.compare_keys(connection)
-            streams.compare_tombstones(connection)
+            streams.erased.compare(connection)
         with notes.reading("blobs"):
             self.blobs.small(connection.execute(SQL["all_blobs"]))
         self.blobs.files()
@@ -230,6 +232,9 @@ def _not_proven(notes: Notebook, deep: bool, proven: Proven | None) -> list[str]
         )
     if counts["erased"]:
         said.append(f"{counts['erased']} bodies were erased: what they said is gone")
+        said += notes.erasures[:ERASURES_SHOWN]
+        if len(notes.erasures) > ERASURES_SHOWN:
+            said.append(f"… and {len(notes.erasures) - ERASURES_SHOWN} more erasures")
     if counts["purged"]:
         said.append(
             f"{counts['purged']} runs were purged: that they were is in the log, what they said is gone"

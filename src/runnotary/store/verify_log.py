@@ -123,18 +123,17 @@ class LogCheck:
     def _learn(self) -> None:
         """Read from the ledger which keys may sign from when on, and what the log is called from when on."""
         for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)):
+            if seq == 1:
+                self._learn_origin(seq)
             try:
                 record = chain.opened(seq, envelope, body)
                 event = record.event
                 pos = self._connection.execute(SQL["pos_of"], (LEDGER, seq)).fetchone()[0]
             except (ValueError, TypeError):
                 continue  # The walk over the streams reports it.
-            if isinstance(event, EngineNoted) and (seq == 1 or event.kind == RESTORED):
-                head = self._connection.execute(SQL["head_at"], (LEDGER, seq)).fetchone()
-                if head is not None:
-                    self._origins.append((pos, notes.origin_of(head[0])))
-                if event.kind == RESTORED:
-                    self._restored(pos, record.at, event.data)
+            if isinstance(event, EngineNoted) and event.kind == RESTORED:
+                self._learn_origin(seq)
+                self._restored(pos, record.at, event.data)
             elif isinstance(event, KeyChanged):
                 try:
                     self._keys.learn(event, pos)
@@ -155,6 +154,13 @@ class LogCheck:
             time=time_text(at), by=said.by.principal, reason=said.reason, entries=pos - 1, lost=lost
         )
         self._notebook.restores.append(told)
+
+    def _learn_origin(self, seq: int) -> None:
+        """Take an event of the home's ledger for the one that opened the log, whatever it said."""
+        head = self._connection.execute(SQL["head_at"], (LEDGER, seq)).fetchone()
+        row = self._connection.execute(SQL["pos_of"], (LEDGER, seq)).fetchone()
+        if head is not None and row is not None:
+            self._origins.append((row[0], notes.origin_of(head[0])))
 
     def _read(self, where: str, text: Any, size: int) -> Note | None:
         """Read and check a stored checkpoint apart from its root."""

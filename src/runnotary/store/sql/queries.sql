@@ -24,7 +24,7 @@ INSERT INTO log (pos, stream, from_seq, seq, head) VALUES (?, ?, ?, ?, ?);
 SELECT coalesce(max(pos), 0) FROM log;
 
 -- name: head
-SELECT log.seq, log.head, events.envelope
+SELECT log.seq, log.head, events.envelope, events.body IS NULL
 FROM log JOIN events ON events.stream = log.stream AND events.seq = log.seq
 WHERE log.stream = ?
 ORDER BY log.seq DESC LIMIT 1;
@@ -78,6 +78,13 @@ INSERT INTO keys (principal, key, run, body) VALUES (?, ?, ?, ?);
 -- name: erase_events
 DELETE FROM events WHERE stream = ?;
 
+-- The envelopes stay: that something was recorded, when, and in which order.
+-- name: erase_bodies
+UPDATE events SET body = NULL WHERE stream = ?;
+
+-- name: erase_body
+UPDATE events SET body = NULL WHERE stream = ? AND seq = ?;
+
 -- name: erase_run
 DELETE FROM runs WHERE id = ?;
 
@@ -113,6 +120,21 @@ SELECT count(*) FROM runs;
 
 -- name: key
 SELECT * FROM keys WHERE principal = ? AND key = ?;
+
+-- One step of the index for each: a ledger may be long.
+-- name: ledgers
+WITH RECURSIVE each_one (stream) AS (
+    SELECT min(stream) FROM log WHERE stream >= x'03' AND stream < x'04'
+    UNION ALL
+    SELECT (SELECT min(stream) FROM log WHERE stream > each_one.stream AND stream < x'04')
+    FROM each_one WHERE stream IS NOT NULL
+)
+SELECT stream FROM each_one WHERE stream IS NOT NULL;
+
+-- Tombstones in a ledger: events of the type 37.
+-- name: tombstones
+SELECT seq, envelope, body FROM events
+WHERE stream = ? AND seq > ? AND substr(envelope, 25, 2) = x'0025' ORDER BY seq;
 
 -- name: feed
 SELECT pos, stream, from_seq, seq FROM log WHERE pos > ? ORDER BY pos LIMIT ?;
