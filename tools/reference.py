@@ -192,6 +192,7 @@ ERRORS = {
     "idempotency_key_reused": "The key of this request stands for another one; take a new key.",
     "not_found": "What was named does not exist.",
     "run_not_found": "No run has this id, or none that the caller may see, or nothing was recorded.",
+    "run_erased": "What the run was is erased; the message says by whom, when and why.",
     "flow_not_found": "No flow has this name.",
     "task_not_found": "The run has no such step or task.",
     "blob_not_found": "The bytes of a digest are not in this home.",

@@ -14,7 +14,7 @@ import msgspec
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import Recorded
-from runnotary.core.events import By, Event
+from runnotary.core.events import By, Event, StreamErased
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
@@ -168,6 +168,19 @@ class Store(Protocol):
 
     def placed(self, stream: bytes, seq: int) -> int:
         """Return the position in the log of the commit that brought an event; 0 if there is none."""
+
+    def tombstone(self, run_id: bytes) -> tuple[str, int, StreamErased] | None:
+        """Return what was said when a run was erased, in whose ledger and when (µs since 1970); None if it
+        was not.
+        """
+
+    def ledgers(self) -> list[str]:
+        """Return the namespaces that have a ledger."""
+
+    async def scrub(self, at_most: int = 0) -> bool:
+        """Write the database anew, so that no free space in it holds what was erased; False if it is larger
+        than `at_most` bytes, and was left as it is. Nothing is committed meanwhile.
+        """
 
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         """Call `called` after each commit from now on, in the loop that is running now."""

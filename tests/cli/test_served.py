@@ -178,6 +178,8 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "run purge @latest:fails --dry-run -o json",
         "run purge @latest:fails",
         "run show @latest:fails",
+        "run erase @latest --reason asked",
+        "run show @latest:sales",
         "run archive --older-than 30d",
         "run archive --older-than 0s --filter flow=quick",
         "run archive --older-than soon",

@@ -429,6 +429,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
     ("hold_run", ("R",), {"reason": "x"}, "POST /api/v1/runs/R/hold", {"reason": "x"}),
     ("release_hold", ("R",), {}, "POST /api/v1/runs/R/release-hold", {"reason": ""}),
     ("purge_run", ("R",), {"reason": "x"}, "POST /api/v1/runs/R/purge", {"reason": "x"}),
+    ("erase_run", ("R",), {"reason": "x"}, "POST /api/v1/runs/R/erase", {"reason": "x"}),
     (
         "archive_runs",
         (),

@@ -41,7 +41,7 @@ REPEATED = {
 # Work of the engine for a thread: reading that grows with the record, or bytes that somebody brought.
 THREADED = {
     ("engine/operations.py", "put_blob"): "a file of any size is hashed",
-    ("engine/retention.py", "purge"): "all events of a run are read",
+    ("engine/retention.py", "_take"): "all events of a run are read",
     ("engine/retention.py", "_purge_many"): "as above, and of all runs that might name the same blobs",
     ("engine/retention.py", "_discard"): "what was committed meanwhile is read",
     ("engine/service.py", "_want_all"): "a folder may have any number of files",

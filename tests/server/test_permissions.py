@@ -41,6 +41,7 @@ TABLE = {
     "POST /runs/{run}/hold":                   "U N n n n n y N n n n y",
     "POST /runs/{run}/release-hold":           "U N n n n n y N n n n y",
     "POST /runs/{run}/purge":                  "U N n n n n y N n n n y",
+    "POST /runs/{run}/erase":                  "U N n n n n y N n n n y",
     "POST /runs:archive":                      "U e e e s e s e s e s s",
     "POST /runs:purge":                        "U e e e e e s e e e e s",
     "POST /runs:batch-start":                  "U e e s s e s e e e e s",
@@ -175,7 +176,7 @@ QUERIES = {
     "POST /blobs": "?namespace=lab",
 }
 # What changes a run for good gets one of its own.
-USED_UP = ("/purge", "/archive", "/hold")
+USED_UP = ("/purge", "/erase", "/archive", "/hold")
 
 
 def path_of(lab: Lab, route: str, may: bool) -> str:

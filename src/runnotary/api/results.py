@@ -211,6 +211,11 @@ class Purged(Result, frozen=True):
     purged: bool
 
 
+class Emptied(Result, frozen=True):
+    id: str
+    erased: bool
+
+
 class BlobDocument(Result, frozen=True):
     digest: str
     size: int

@@ -140,6 +140,14 @@ OF_RUNS: Final = (
         **WHY,
     ),
     _row(
+        "POST /runs/{run}/erase",
+        runs.erase,
+        "Erase what the events of an ended run say; their envelopes stay",
+        "purge on run",
+        results.Emptied,
+        **WHY,
+    ),
+    _row(
         "POST /runs:archive",
         runs.archive_many,
         "Archive ended runs by filter and age",

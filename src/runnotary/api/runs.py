@@ -219,6 +219,10 @@ async def purge(call: Call) -> Document:
     return Document(await call.operations.purge(call.who, call.path["run"], call.body.reason))
 
 
+async def erase(call: Call) -> Document:
+    return Document(await call.operations.erase(call.who, call.path["run"], call.body.reason))
+
+
 async def archive_many(call: Call) -> Document:
     return await _swept(call, "archive")
 

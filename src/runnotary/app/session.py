@@ -24,7 +24,8 @@ from runnotary.core.errors import AlreadyEnded, HomeLocked, InvalidInput, Unreac
 from runnotary.core.ids import from_text, to_text
 
 Json = Any
-VERBS: Final = ("archive", "unarchive", "hold", "release-hold", "purge")
+VERBS: Final = ("archive", "unarchive", "hold", "release-hold", "purge", "erase")
+GONE: Final = {"purge": "purged", "erase": "erased"}
 TRIES: Final = 500
 PAUSE_SECONDS: Final = 0.02
 
@@ -159,7 +160,7 @@ class LocalSession:
             raise InvalidInput(f"nothing can be done with a run called {verb}")
         act = getattr(self.home.service, verb.replace("-", "_"))
         await act(from_text(run), operating_user(), reason)
-        return {"id": run, "purged": True} if verb == "purge" else self._document(run)
+        return {"id": run, GONE[verb]: True} if verb in GONE else self._document(run)
 
     async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
         from runnotary.app.listing import sweep_of

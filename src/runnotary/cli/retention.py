@@ -1,4 +1,4 @@
-"""`run archive|unarchive|hold|release|purge`: runs off the lists and back, kept, and erased."""
+"""`run archive|unarchive|hold|release|purge|erase`: runs off the lists and back, kept, and gone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ DONE: Final = {
     "hold": "held",
     "release-hold": "released",
     "purge": "purged",
+    "erase": "erased",
 }
 
 UNDOES: Final = {"unarchive": "archived_at", "release-hold": "held"}
@@ -51,6 +52,11 @@ def release(args: Namespace) -> int:
 def purge(args: Namespace) -> int:
     """Erase ended runs; their place in the log stays."""
     return _swept(args, "purge") if _by_filter(args) else _named(args, "purge")
+
+
+def erase(args: Namespace) -> int:
+    """Erase what the events of ended runs say; the envelopes stay."""
+    return _named(args, "erase", include_archived=True)
 
 
 def _by_filter(args: Namespace) -> bool:
@@ -87,7 +93,7 @@ async def _done(args: Namespace, settings: Settings, verb: str, ids: list[str]) 
 
 
 def _may_go(document: Json, verb: str) -> bool:
-    return document["status"] in TERMINAL and not (verb == "purge" and document["held"])
+    return document["status"] in TERMINAL and not (verb in ("purge", "erase") and document["held"])
 
 
 def _write(verb: str, documents: list[Json]) -> None:

@@ -210,6 +210,13 @@ ACTING: Final = (
                 "With --filter or --older-than: every ended run they leave that is not held.\n"
                 "What was purged cannot be brought back.",
             ),
+            (
+                "erase",
+                "erase what ended runs say and hold; their envelopes stay, and verify holds",
+                SWEEPING[1:],
+                "For personal data. Who did what is gone; how many events there were, when, and which were\n"
+                "one person's can still be proven. What was erased cannot be brought back.",
+            ),
         )
     ),
     Command(

@@ -238,6 +238,14 @@ class AsyncClient(AsyncRecords, AsyncAccess):
         """
         return dict(await self._connection.ask(runs.purge(run_id, reason)))
 
+    async def erase_run(self, run_id: str, *, reason: str) -> dict[str, Json]:
+        """Erase what the events of a run say, its files included; that they were, and when, can be proven.
+
+        Raises:
+            Conflict: it is not over, or held.
+        """
+        return dict(await self._connection.ask(runs.erase(run_id, reason)))
+
     async def archive_runs(
         self, *, older_than: str, reason: str = "", dry_run: bool = False, **filters: Unpack[RunFilter]
     ) -> Sweep:

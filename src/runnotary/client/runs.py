@@ -90,6 +90,12 @@ def purge(run_id: str, reason: str) -> Request[Json]:
     return send("POST", f"/runs/{segment(run_id)}/purge", lambda answer: json_of(answer.body), document)
 
 
+def erase(run_id: str, reason: str) -> Request[Json]:
+    """Erase what the events of a run say; their envelopes stay."""
+    document = {"reason": reason}
+    return send("POST", f"/runs/{segment(run_id)}/erase", lambda answer: json_of(answer.body), document)
+
+
 def sweep(verb: str, filters: RunFilter, *, older_than: str, reason: str, dry_run: bool) -> Request[Sweep]:
     """Archive or purge every run that the filter shows and that ended long enough ago."""
     document = {**filters, "older_than": older_than, "reason": reason, "dry_run": dry_run}

@@ -240,6 +240,14 @@ class Client(Records, Access):
         """
         return dict(self._connection.ask(runs.purge(run_id, reason)))
 
+    def erase_run(self, run_id: str, *, reason: str) -> dict[str, Json]:
+        """Erase what the events of a run say, its files included; that they were, and when, can be proven.
+
+        Raises:
+            Conflict: it is not over, or held.
+        """
+        return dict(self._connection.ask(runs.erase(run_id, reason)))
+
     def archive_runs(
         self, *, older_than: str, reason: str = "", dry_run: bool = False, **filters: Unpack[RunFilter]
     ) -> Sweep:

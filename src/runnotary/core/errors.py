@@ -7,7 +7,7 @@
     │   ├── InvalidRunInput              inputs of a run against the flow's declaration
     │   └── ReasonRequired               the profile of the home asks why, and nothing was said
     ├── NotFound                exit 3
-    │   ├── RunNotFound · FlowNotFound · TaskNotFound · BlobNotFound · FileMissing
+    │   ├── RunNotFound (RunErased) · FlowNotFound · TaskNotFound · BlobNotFound · FileMissing
     │   ├── NamespaceNotFound · TokenNotFound
     ├── PermissionDenied        exit 4
     │   └── OwnRequest                   who asked for it may not approve it
@@ -121,6 +121,13 @@ class RunNotFound(NotFound):
     def named(cls, run: str) -> RunNotFound:
         """Return what everybody is told for whom there is no such run, for whichever reason."""
         return cls(f"no run {run}", hint="see: runnotary run list")
+
+
+class RunErased(RunNotFound):
+    """What the run was is erased; the message says by whom, when and why, to whoever may read there."""
+
+    code = "run_erased"
+    http_status = 410
 
 
 class FlowNotFound(NotFound):

@@ -51,9 +51,12 @@ class Delivery:
     async def _append(self, run_id: bytes, stimulus: Stimulus, actor: bytes) -> bool:
         """Append what the command comes to; False: somebody else wrote meanwhile."""
         stream, store = run_stream(run_id), self._parts.store
-        if not store.head(stream)[0]:
-            raise RunNotFound.named(to_text(run_id))
-        run = replay(run_id, store.read(stream), self._parts.flow_of)
+        try:
+            run = replay(run_id, store.read(stream), self._parts.flow_of)
+        except ValueError:
+            if store.run(run_id) is None:  # there was none, or it was purged or erased while it was read
+                raise RunNotFound.named(to_text(run_id)) from None
+            raise
         run.touched.clear()
         now, seq = max(self._parts.clock.now(), run.at), run.seq
         chance = int.from_bytes(self._parts.chance.token(2), "big")

@@ -245,6 +245,16 @@ class Operations(Questions):
         await self._service.purge(row.id, who.by, reason)
         return {"id": to_text(row.id), "purged": True}
 
+    async def erase(self, who: Who, name: str, reason: str = "") -> Json:
+        """Erase what the events of an ended run say; that they were, when and in which order, stays.
+
+        Raises:
+            NotEnded, Held: it must not go.
+        """
+        row = self.seen(who, name, Action.PURGE)
+        await self._service.erase(row.id, who.by, reason)
+        return {"id": to_text(row.id), "erased": True}
+
     async def sweep(
         self,
         who: Who,

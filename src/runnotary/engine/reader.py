@@ -14,11 +14,11 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import Recorded, ledger_stream, run_stream
 from runnotary.core.documents import run_document, task_documents
-from runnotary.core.errors import FlowNotFound, InvalidInput, RunNotFound
+from runnotary.core.errors import FlowNotFound, InvalidInput, RunErased, RunNotFound
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, is_id, to_text
-from runnotary.core.permissions import Visible
+from runnotary.core.permissions import People, Visible
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.times import to_text as time_text
@@ -77,7 +77,7 @@ class Reader:
         if len(wanted) == TEXT_LENGTH:
             row = self.store.run(from_text(wanted)) if is_id(wanted) else None
             if row is None:
-                raise RunNotFound.named(wanted)
+                raise self._missing(wanted, shown)
             return row
         query = RunQuery(prefix=wanted, include_archived=True, limit=6, visible=shown)
         matches = self.store.runs(query) if 0 < len(wanted) < TEXT_LENGTH else []
@@ -87,6 +87,18 @@ class Reader:
             some = ", ".join(to_text(row.id) for row in matches[:5])
             raise InvalidInput(f"{name} is the beginning of several run ids: {some}")
         return matches[0]
+
+    def _missing(self, wanted: str, shown: Visible | None) -> RunNotFound:
+        """Return what is told of a run that has no row: that it was erased, if whoever asks may know."""
+        erased = self.store.tombstone(from_text(wanted)) if is_id(wanted) else None
+        if erased is None:
+            return RunNotFound.named(wanted)
+        namespace, at, event = erased
+        if not (shown is None or shown.shows(People(namespace))):
+            return RunNotFound.named(wanted)
+        why = f": {event.reason}" if event.reason else ""
+        what = f"run {wanted} was erased by {event.by.principal}, {time_text(at)}{why}"
+        return RunErased(what, hint=f"its envelopes still verify: runnotary verify {wanted}")
 
     # --- one run -------------------------------------------------------------------------------
 

@@ -62,6 +62,9 @@ TOGETHER: Final = 64
 GATHERED: Final = 8192
 """Runs for which the log is read once at most: what is known of each takes a few kilobytes meanwhile."""
 
+SCRUBBED_AT_ONCE: Final = 64 * 1024 * 1024
+"""Bytes of a database that is written anew right after an erasure: that takes well under a second."""
+
 RANKS: Final = {"value": 1, "tree": 2, "bytes": 3}
 """Whatever names others comes before them; a definition has the rank 0."""
 
@@ -159,8 +162,25 @@ class Retention:
             RunNotFound, PermissionDenied: the caller may not.
             NotEnded: it goes on. Held: it is protected. Changed: something was added to it meanwhile.
         """
+        await self._take(run_id, by, reason, bodies=False)
+
+    async def erase(self, run_id: bytes, by: ev.By, reason: str) -> None:
+        """Take away what the events of a run say, its rows and its blobs; durable on return.
+
+        Unlike after `purge` the envelopes stay, so that the chain of the run can still be checked: how many
+        events of which type there were, when, and which of them are one actor's.
+
+        Raises:
+            RunNotFound, PermissionDenied, NotEnded, Held, Changed: as for `purge`.
+        """
+        await self._take(run_id, by, reason, bodies=True)
+        await self._parts.store.scrub(SCRUBBED_AT_ONCE)
+
+    async def _take(self, run_id: bytes, by: ev.By, reason: str, *, bodies: bool) -> None:
         row, by = self._permit(run_id, by, Action.PURGE)
         burial = await asyncio.to_thread(self._burial, row)
+        if bodies:
+            burial = burial._replace(erasure=msgspec.structs.replace(burial.erasure, bodies=True))
         leaving = await asyncio.to_thread(Leaving, [burial], self._parts.store)
         await self._bury([(burial, by)], by, reason)
         await self._discard([burial], leaving)
@@ -320,7 +340,14 @@ class Retention:
 
 
 def _tombstone(erasure: Erasure, by: ev.By, reason: str) -> ev.StreamErased:
-    return ev.StreamErased(stream_name(run_stream(erasure.run)), by, reason, erasure.seq, erasure.head.hex())
+    return ev.StreamErased(
+        stream_name(run_stream(erasure.run)),
+        by,
+        reason,
+        erasure.seq,
+        erasure.head.hex(),
+        bodies=erasure.bodies,
+    )
 
 
 def _pieces(many: Sequence[T], size: int) -> Iterator[Sequence[T]]:

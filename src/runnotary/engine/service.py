@@ -276,6 +276,10 @@ class Service:
         """Take a run out of the record and leave its tombstone; see `Retention.purge`."""
         await self._retention.purge(run_id, by, checked(reason))
 
+    async def erase(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
+        """Take away what the events of a run say, and leave their envelopes; see `Retention.erase`."""
+        await self._retention.erase(run_id, by, checked(reason))
+
     async def sweep(
         self,
         query: RunQuery,

@@ -7,6 +7,7 @@ ledger of its namespace. One that was itself erased says nothing any more: whoev
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from runnotary.core import chain
 from runnotary.core.events import StreamErased
@@ -33,3 +34,15 @@ class Erased:
 
     def __contains__(self, seq: int) -> bool:
         return self._every or seq in self._seqs
+
+
+def tombstone_of(
+    connection: sqlite3.Connection, stream: str, namespaces: Iterable[str]
+) -> tuple[str, int, StreamErased] | None:
+    """Return the tombstone of a run whose bodies were erased, in whose ledger it stands, and its time."""
+    for namespace in namespaces:
+        for seq, envelope, body in connection.execute(SQL["tombstones"], (chain.ledger_stream(namespace), 0)):
+            record = None if body is None else chain.opened(seq, envelope, body)
+            if record and isinstance(record.event, StreamErased) and record.event.stream == stream:
+                return namespace, record.at, record.event
+    return None

@@ -24,7 +24,7 @@ from typing import Final
 from runnotary.core import chain, merkle
 from runnotary.core.chain import Recorded
 from runnotary.core.errors import Conflict, Damaged
-from runnotary.core.events import By, EngineNoted
+from runnotary.core.events import By, EngineNoted, StreamErased
 from runnotary.core.ledger import HOME, Ledger, fold, salt_of
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import RunQuery
@@ -32,7 +32,7 @@ from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
 from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
 from runnotary.store import migrate, tree
 from runnotary.store.blobs import LocalBlobs
-from runnotary.store.erased import Erased
+from runnotary.store.erased import Erased, tombstone_of
 from runnotary.store.listing import count_runs, list_runs, teach
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
@@ -210,6 +210,18 @@ class SqliteStore:
         for record in self.read(HOME_LEDGER):
             return iter((record,)) if record.seq == 1 else self.noted()
         return iter(())
+
+    def tombstone(self, run_id: bytes) -> tuple[str, int, StreamErased] | None:
+        """Return what was said when a run was erased, in whose ledger and when; None if it was not."""
+        stream = chain.run_stream(run_id)
+        if self.head(stream)[0] == 0:
+            return None
+        return tombstone_of(self._reader(), chain.stream_name(stream), self.ledgers())
+
+    async def scrub(self, at_most: int = 0) -> bool:
+        """Write the database anew, so that no free space in it holds what was erased; see `Store.scrub`."""
+        writer = self._own_writer()
+        return await writer.do(lambda: writer.scrub(at_most))
 
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""

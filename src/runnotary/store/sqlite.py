@@ -113,6 +113,24 @@ def _read_only(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
+def rewritten(connection: sqlite3.Connection, at_most: int) -> bool:
+    """Write the database anew without its free space; False if it has more than `at_most` bytes (0: any).
+
+    To overwrite rows as they are deleted is not enough: where SQLite split a page, copies of rows were left
+    in the part that is free since.
+    """
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if at_most and pages * size > at_most:
+        return False
+    connection.execute("PRAGMA temp_store = FILE")  # as large as the database
+    try:
+        connection.execute("VACUUM")
+    finally:
+        connection.execute("PRAGMA temp_store = MEMORY")
+    checkpoint(connection)
+    return True
+
+
 def checkpoint(connection: sqlite3.Connection) -> None:
     """Move the write-ahead log into the database and truncate it, unless a reader is still in it."""
     connection.execute("PRAGMA busy_timeout = 0")

@@ -40,7 +40,7 @@ from runnotary.store.outside import Outside
 from runnotary.store.room import Room
 from runnotary.store.sealing import LEDGER, Sealing
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.sqlite import Durability, checkpoint
+from runnotary.store.sqlite import Durability, checkpoint, rewritten
 from runnotary.store.statements import SQL
 from runnotary.store.streams import Result, Streams, failed
 
@@ -158,6 +158,10 @@ class Writer:
         new = self.sealing.change_key(name, state, by, reason)
         self.checkpoint()
         return new
+
+    def scrub(self, at_most: int) -> bool:
+        """Write the database anew, unless it is larger than that; in the writer's thread only."""
+        return rewritten(self._connection, at_most)
 
     def cosigned(self, note: str) -> None:
         """Keep a note that a witness has signed too; from any thread."""
