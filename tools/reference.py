@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from runnotary.api.routes import ROUTES, Route
+from runnotary.api.route import Route
+from runnotary.api.routes import ROUTES
 from runnotary.cli.table import COMMANDS, GLOBAL, Command, Option
 from runnotary.config import FILE, SETTINGS
 from runnotary.core import errors, events

@@ -14,7 +14,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _RESULTS = (
-    *("BatchError", "BatchResponse", "BatchResult", "Flow", "LogEntry", "LogPage"),
+    *("Approval", "ApprovalPage", "BatchError", "BatchResponse", "BatchResult"),
+    *("Flow", "LogEntry", "LogPage"),
     *("Run", "RunError", "RunEvent", "RunFile", "RunPage", "Task"),
 )
 _ROOMS = {

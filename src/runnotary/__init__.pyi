@@ -1,5 +1,7 @@
 from runnotary.app.clients import AsyncClient as AsyncClient
 from runnotary.app.clients import Client as Client
+from runnotary.client.results import Approval as Approval
+from runnotary.client.results import ApprovalPage as ApprovalPage
 from runnotary.client.results import BatchError as BatchError
 from runnotary.client.results import BatchResponse as BatchResponse
 from runnotary.client.results import BatchResult as BatchResult

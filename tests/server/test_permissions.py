@@ -18,7 +18,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from runnotary.api.routes import API, ROUTES
+from runnotary.api.route import API
+from runnotary.api.routes import ROUTES
 from tests.server.up import Up, until
 
 Json = Any

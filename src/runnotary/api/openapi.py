@@ -10,7 +10,7 @@ import msgspec
 
 from runnotary import __version__
 from runnotary.api.problems import MEDIA_TYPE, Problem
-from runnotary.api.routes import BYTES, EVENTS, JSON, TEXT, Route
+from runnotary.api.route import BYTES, EVENTS, JSON, TEXT, Route
 from runnotary.api.wire import Update
 from runnotary.engine.requests import RunRequest
 

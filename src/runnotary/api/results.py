@@ -144,6 +144,7 @@ class TaskDocument(Result, frozen=True):
     executor: str | None
     attempts: list[dict[str, Json]]
     count: int | None = None
+    approval: ApprovalOfTask | None = None
 
 
 class TaskList(Result, frozen=True):
@@ -204,6 +205,59 @@ class Swept(Result, frozen=True):
     runs: list[str]
     count: int
     dry_run: bool
+
+
+class Decision(Result, frozen=True):
+    """One answer: who gave it, as what, how they were known, and what they had been shown."""
+
+    decision: str
+    by: str
+    authenticated_by: str
+    role: str | None
+    token: str | None
+    rule: str | None
+    reason: str | None
+    shown_digest: str | None
+    at: str
+
+
+class ApprovalOfTask(Result, frozen=True):
+    """A request to people; `shown_digest` is that of the prompt and of what is shown."""
+
+    id: str
+    run: str
+    task: str
+    status: str
+    prompt: str
+    shown: dict[str, Json]
+    shown_digest: str
+    by: list[str]
+    approvals: int
+    reason_required: bool
+    self_approval: bool
+    asked_at: str
+    due_at: str | None
+    decided_at: str | None
+    decisions: list[Decision]
+
+
+class Approval(ApprovalOfTask, frozen=True):
+    """A request, what it is about, and whether the caller may answer it."""
+
+    namespace: str
+    flow: str | None
+    definition_hash: str
+    label: str | None
+    created_by: str
+    owner: str
+    may_answer: bool
+    why_not: str | None
+
+
+class ApprovalPage(Result, frozen=True):
+    approvals: list[Approval]
+    has_next: bool
+    next_cursor: str | None
 
 
 class Purged(Result, frozen=True):

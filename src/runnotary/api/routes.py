@@ -8,80 +8,30 @@ decide.
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import msgspec
-
-from runnotary.api import batches, flows, home, people, records, results, runs, wire
-from runnotary.api.call import Handler
-from runnotary.engine.requests import Changes, RunRequest
-
-API: Final = "/api/v1"
-JSON: Final = "application/json"
-BYTES: Final = "application/octet-stream"
-TEXT: Final = "text/plain"
-EVENTS: Final = "text/event-stream"
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row.
-
-    `answers` are the statuses of success with the type of their document; `problems` the statuses that a
-    refusal may have beside those of every route. A handler that is no coroutine runs in a thread.
-    """
-
-    verb: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str
-    handler: Handler
-    summary: str
-    needs: str
-    query: type[msgspec.Struct] = wire.Query
-    body: type[Any] | None = None
-    answers: dict[int, Any]
-    problems: tuple[int, ...] = ()
-    media: str = JSON
-    headers: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The operation's name, unlike any other's."""
-        words = re.sub(r"[{}:/.-]+", "_", self.path.removeprefix(API)).strip("_")
-        return f"{self.verb.lower()}_{words}"
-
-
-def _row(
-    what: str, handler: Handler, summary: str, needs: str, answer: Any = results.RunDocument, **words: Any
-) -> Route:
-    """Return a row: `what` is verb and path below the API, `answer` the type of its 200, or all answers."""
-    verb, _, path = what.partition(" ")
-    words["answers"] = answer if isinstance(answer, dict) else {200: answer}
-    words.setdefault("problems", (404,) if verb == "GET" else (404, 409))
-    full = path if path in BESIDE else API + path
-    return Route(verb=verb, path=full, handler=handler, summary=summary, needs=needs, **words)  # type: ignore[arg-type]
-
-
-BESIDE: Final = ("/metrics",)
-RUN: Final = results.RunDocument
-STARTED: Final = {200: RUN, 201: RUN, 202: RUN}
-PART: Final = {200: bytes, 206: bytes}
-STARTING: Final[dict[str, Any]] = {
-    "query": wire.InNamespace,
-    "body": RunRequest,
-    "headers": ("idempotency-key", "prefer", "traceparent"),
-}
-WHY: Final[dict[str, Any]] = {"body": wire.Why}
-BYTES_OF: Final[dict[str, Any]] = {"problems": (404, 416), "headers": ("range",)}
-FEED: Final[dict[str, Any]] = {"query": wire.After, "media": EVENTS, "headers": ("last-event-id",)}
-
-READ: Final = "read on run"
-READ_SOMEWHERE: Final = "read somewhere"
-READ_HERE: Final = "read in namespace"
-START_HERE: Final = "start in namespace"
-ADMIN_HERE: Final = "administer in namespace"
-ADMIN: Final = "administer everywhere"
-KNOWN: Final = "known"
-NOTHING: Final = "nothing"
+from runnotary.api import approvals, batches, flows, home, people, records, results, runs, wire
+from runnotary.api.route import (
+    ADMIN,
+    ADMIN_HERE,
+    BYTES,
+    BYTES_OF,
+    FEED,
+    KNOWN,
+    NOTHING,
+    PART,
+    READ,
+    READ_HERE,
+    READ_SOMEWHERE,
+    RUN,
+    START_HERE,
+    STARTED,
+    STARTING,
+    TEXT,
+    WHY,
+)
+from runnotary.api.route import row as _row
+from runnotary.engine.requests import Changes
 
 OF_RUNS: Final = (
     _row("GET /runs", runs.list_runs, "List runs", KNOWN, results.RunPage, query=wire.ListRuns, problems=()),
@@ -137,14 +87,6 @@ OF_RUNS: Final = (
         "Erase what an ended run holds",
         "purge on run",
         results.Purged,
-        **WHY,
-    ),
-    _row(
-        "POST /runs/{run}/erase",
-        runs.erase,
-        "Erase what the events of an ended run say; their envelopes stay",
-        "purge on run",
-        results.Emptied,
         **WHY,
     ),
     _row(
@@ -248,6 +190,35 @@ OF_RECORDS: Final = (
         PART,
         media=BYTES,
         **BYTES_OF,
+    ),
+)
+
+OF_APPROVALS: Final = (
+    _row(
+        "GET /approvals",
+        approvals.listing,
+        "What waits for people; of one run also what is decided",
+        KNOWN,
+        results.ApprovalPage,
+        query=wire.ListApprovals,
+    ),
+    _row(
+        "GET /runs/{run}/tasks/{task}/approval",
+        approvals.show,
+        "A request, what it shows, and who answered what",
+        READ,
+        results.Approval,
+    ),
+    *(
+        _row(
+            f"POST /runs/{{run}}/tasks/{{task}}/{verb}",
+            getattr(approvals, verb),
+            summary,
+            "approve on run, or named in the request",
+            results.Approval,
+            body=wire.AnswerBody,
+        )
+        for verb, summary in (("approve", "Approve what a step asks for"), ("reject", "Refuse it"))
     ),
 )
 
@@ -372,4 +343,4 @@ OF_HOME: Final = (
     _row("GET /metrics", home.metrics, "Counts and durations for Prometheus", KNOWN, bytes, media=TEXT),
 )
 
-ROUTES: Final = (*OF_RUNS, *OF_BATCHES, *OF_RECORDS, *OF_FLOWS, *OF_PEOPLE, *OF_HOME)
+ROUTES: Final = (*OF_RUNS, *OF_BATCHES, *OF_RECORDS, *OF_APPROVALS, *OF_FLOWS, *OF_PEOPLE, *OF_HOME)

@@ -77,6 +77,16 @@ class Page(Query, frozen=True):
     cursor: Cursor = ""
 
 
+class ListApprovals(Query, frozen=True):
+    namespace: Namespaces = ()
+    flow: Some = ()
+    run: Annotated[str, Meta(max_length=200, description="of this run, those that are over too")] = ""
+    status: tuple[Literal["waiting", "approved", "rejected", "timeout", "cancelled"], ...] = ()
+    mine: Annotated[bool, Meta(description="only what the caller may answer now")] = False
+    limit: Size = 50
+    cursor: Cursor = ""
+
+
 class OfTask(Query, frozen=True):
     item: (
         Annotated[int, Meta(ge=0, le=10_000_000, description="task of a `for_each` step, from 0")] | None
@@ -133,6 +143,13 @@ class Why(Body, frozen=True):
 class CancelBody(Why, frozen=True):
     grace_ms: Annotated[int, Meta(ge=0, le=86_400_000, description="ms between asking and killing")] = 10_000
     force: Annotated[bool, Meta(description="leave out the `finally` steps")] = False
+
+
+class AnswerBody(Body, frozen=True):
+    """An answer. With `shown_digest` it counts only if that is what the request shows."""
+
+    reason: Reason = ""
+    shown_digest: Annotated[str, Meta(pattern="^(sha256:[0-9a-f]{64})?$")] = ""
 
 
 Runs = Annotated[tuple[RunName, ...], Meta(min_length=1, max_length=1000)]

@@ -99,7 +99,7 @@ class Embedded:
             Secrets(command=settings.secret_command.split()),
             settings=ProcessSettings(log_limit=settings.log_limit),
         )
-        parts = Parts(self.store, self.blobs, clock, chance, flows, _profile(settings))
+        parts = Parts(self.store, self.blobs, clock, chance, flows, profile_of(settings))
         self.access: Final = Access(parts)
         self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
         self.engine.open()
@@ -119,7 +119,7 @@ class Embedded:
         os.close(self._lock)
 
 
-def _profile(settings: Settings) -> Profile:
+def profile_of(settings: Settings) -> Profile:
     """Return what is demanded of everybody: by the profile, and by settings that make it stricter."""
     profile = PROFILES[settings.profile]
     allowed = profile.self_approval and settings.self_approval == "allowed"

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 
 from runnotary import __version__
 from runnotary.app.home import Flows
+from runnotary.client import approvals as ask_approvals
 from runnotary.client import flows as ask_flows
 from runnotary.client import records, runs
 from runnotary.client.places import Place, place
@@ -135,6 +136,10 @@ class RemoteReader(Reader):
         for document in answer["runs"]:
             self._store.take(document)
         return answer
+
+    def approvals(self, words: Mapping[str, Json]) -> Json:
+        """Return a page of requests to people."""
+        return self._there.ask(ask_approvals.listing(dict(words))).raw
 
     def versions(self, name: str, namespace: str = "default") -> list[Json]:
         return self._there.ask(ask_flows.versions(name, namespace))

@@ -20,6 +20,7 @@ from runnotary.app.intake import Source, StartRequest, checked, find, keep, name
 from runnotary.app.remote import RemoteReader, connection, decoded, place_of
 from runnotary.app.remote_access import access_request
 from runnotary.app.system import new_key
+from runnotary.client import approvals as ask_approvals
 from runnotary.client import flows as ask_flows
 from runnotary.client import runs, streams
 from runnotary.client.async_connection import AsyncConnection
@@ -97,6 +98,10 @@ class ServerSession:
 
     async def act(self, run: str, verb: str, reason: str) -> Json:
         return await self._ask(_post(f"/runs/{segment(run)}/{verb}", {"reason": reason}))
+
+    async def answer(self, run: str, task: str, *, approve: bool, reason: str, seen: str) -> Json:
+        verb = "approve" if approve else "reject"
+        return (await self._ask(ask_approvals.answer(run, task, verb, reason, seen))).raw
 
     async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
         return await self._ask(_post(f"/runs:{verb}", words))

@@ -56,6 +56,12 @@ class Session(Protocol):
     async def act(self, run: str, verb: str, reason: str) -> Json:
         """Do one of `VERBS` with a run; asked twice it is done once. Returns what became of it."""
 
+    async def answer(self, run: str, task: str, *, approve: bool, reason: str, seen: str) -> Json:
+        """Approve or refuse what a task asks; `seen` is the digest of what was shown. Returns the request.
+
+        The answer is durable on return. What waited for it starts where the run is held.
+        """
+
     async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
         """Archive or purge what the words of a sweep leave; returns the `runs`, their `count`, `dry_run`."""
 
@@ -162,6 +168,13 @@ class LocalSession:
         await act(from_text(run), operating_user(), reason)
         return {"id": run, GONE[verb]: True} if verb in GONE else self._document(run)
 
+    async def answer(self, run: str, task: str, *, approve: bool, reason: str, seen: str) -> Json:
+        from runnotary.app.approvals import answering
+        from runnotary.app.listing import owner
+
+        requests = answering(self.home)
+        return await requests.answer(owner(), run, task, approve=approve, reason=reason, seen=seen)
+
     async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
         from runnotary.app.listing import sweep_of
 
@@ -225,11 +238,19 @@ class LocalSession:
                 return await self.access(verb, words)
             case {"op": "sweep", "verb": "archive" | "purge" as verb, "words": dict(words)}:
                 return await self.sweep(verb, words)
+            case _:
+                return await self._done(run, request)
+        return None
+
+    async def _done(self, run: str, request: dict[str, Json]) -> Json:
+        match request:
             case {"op": "act", "verb": str(verb), "reason": str(reason)}:
                 return await self.act(run, verb, reason)
+            case {"op": "answer", "task": str(task), "approve": bool(yes), "reason": str(reason)}:
+                seen = str(request.get("seen", ""))
+                return await self.answer(run, task, approve=yes, reason=reason, seen=seen)
             case _:
                 raise InvalidInput(f"the engine knows no request {request.get('op')!r}")
-        return None
 
     async def _watch(self, request: dict[str, Json]) -> AsyncIterator[None]:
         async for _ in self.changes(str(request.get("run", ""))):
@@ -285,6 +306,12 @@ class NeighbourSession:
     async def act(self, run: str, verb: str, reason: str) -> Json:
         return await self._ask(
             "act", lambda engine: engine.act(run, verb, reason), run=run, verb=verb, reason=reason
+        )
+
+    async def answer(self, run: str, task: str, *, approve: bool, reason: str, seen: str) -> Json:
+        words: dict[str, Json] = {"approve": approve, "reason": reason, "seen": seen}
+        return await self._ask(
+            "answer", lambda engine: engine.answer(run, task, **words), run=run, task=task, **words
         )
 
     async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:

@@ -152,6 +152,8 @@ def note_of(task: Json, children: list[Json]) -> str:
         over = sum(counts[state] for state in TERMINAL)
         failed = f", {counts['failed']} failed" if counts["failed"] else ""
         return f"{over}/{task.get('count', len(children))}{failed}"
+    if status == "waiting" and task.get("approval"):
+        return words.visible(task["approval"]["prompt"])
     if status == "running":
         if task.get("waits_for"):
             return f"waits for a {task['waits_for']}"

@@ -71,6 +71,8 @@ def _remark(task: Json, step: Step, states: dict[str, str]) -> str:
         return message or reason or ""
     if status == "skipped" and reason in BECAUSE:
         return f"{reason}: {', '.join(name for name in step.needs if states.get(name) in BECAUSE[reason])}"
+    if status == "waiting" and task.get("approval"):
+        return words.visible(task["approval"]["prompt"])
     if status == "running" and task["progress"]:
         pct = task["progress"]["pct"]
         return f"{'' if pct is None else f'{pct}% '}{words.visible(task['progress']['message'])}".strip()

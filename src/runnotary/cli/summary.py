@@ -133,7 +133,8 @@ def next_commands(reader: Reader, document: Json) -> list[str]:
     """Return the commands about a run that make sense as things stand, without `runnotary run`."""
     run, status = words.short(document["id"]), document["status"]
     if status not in TERMINAL:
-        return [f"watch {run}", f"cancel {run}"]
+        asks = asking(reader, document)
+        return [*(f"approve {run} {key}" for key in asks[:2]), f"watch {run}", f"cancel {run}"]
     if status == "failed":
         failed = [task for task in failed_tasks(reader, document) if task["attempts"]]
         began = [task for task in failed if task["attempts"][-1].get("started_at")]
@@ -145,6 +146,14 @@ def next_commands(reader: Reader, document: Json) -> list[str]:
     if any(words.is_file(value) for value in (document["outputs"] or {}).values()):
         return [f"files {run} --to DIR", f"lineage {run}"]
     return []
+
+
+def asking(reader: Reader, document: Json) -> list[str]:
+    """Return the tasks of a run that ask people something now."""
+    if not document["tasks"].get("waiting"):
+        return []
+    tasks = reader.tasks(reader.resolve(document["id"]))
+    return [task["key"] for task in tasks if task["approval"] and task["status"] == "waiting"]
 
 
 def stderr_page() -> Page:

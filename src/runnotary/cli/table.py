@@ -22,6 +22,7 @@ from runnotary.cli.options import (
     Option,
 )
 from runnotary.cli.table_access import ACCESS
+from runnotary.cli.table_approvals import APPROVALS
 from runnotary.cli.table_runs import RUNS
 
 __all__ = ["COMMANDS", "FORMATS", "GLOBAL", "NOUNS", "OUTPUT", "START", "Command", "Option"]
@@ -164,5 +165,7 @@ OTHERS: Final = (
     Command(("version",), "runnotary.cli.version:version", "the release of this command"),
 )
 
-COMMANDS: Final = {command.words: command for command in (START, EXEC, UP, *RUNS, *FLOWS, *ACCESS, *OTHERS)}
-NOUNS: Final = ("run", "flow", "namespace", "group", "token", "admin")
+COMMANDS: Final = {
+    command.words: command for command in (START, EXEC, UP, *RUNS, *APPROVALS, *FLOWS, *ACCESS, *OTHERS)
+}
+NOUNS: Final = ("run", "approval", "flow", "namespace", "group", "token", "admin")

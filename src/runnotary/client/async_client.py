@@ -15,6 +15,7 @@ import httpx2
 
 from runnotary.client import batches, flows, input_files, runs, streams
 from runnotary.client.async_access import AsyncAccess
+from runnotary.client.async_approvals import AsyncApprovals
 from runnotary.client.async_connection import AsyncConnection
 from runnotary.client.async_records import AsyncRecords
 from runnotary.client.loading import FlowSource, Loaded, Loader, document_of, is_flow_file
@@ -30,7 +31,7 @@ Json = Any
 E = TypeVar("E")
 
 
-class AsyncClient(AsyncRecords, AsyncAccess):
+class AsyncClient(AsyncRecords, AsyncApprovals, AsyncAccess):
     """A server of runs. Open it with `async with`, or `await close()` it; one may serve many tasks.
 
     `url` and `token` default to RUNNOTARY_URL and RUNNOTARY_TOKEN, `timeout` is in seconds and for one

@@ -195,6 +195,43 @@ class Task(Document, kw_only=True):
     ended_at: str | None = None
     count: int = 1
     attempts: list[dict[str, Json]] = []
+    approval: dict[str, Json] | None = None
+
+
+class Approval(Document, kw_only=True):
+    """A request to people: what they are asked and shown, who may answer, and who has."""
+
+    id: str
+    run: str
+    task: str
+    status: str
+    prompt: str = ""
+    shown: dict[str, Json] = {}
+    shown_digest: str = ""
+    by: list[str] = []
+    approvals: int = 1
+    reason_required: bool = False
+    self_approval: bool = True
+    asked_at: str = ""
+    due_at: str | None = None
+    decided_at: str | None = None
+    decisions: list[dict[str, Json]] = []
+    namespace: str = "default"
+    flow: str | None = None
+    definition_hash: str = ""
+    label: str | None = None
+    created_by: str = ""
+    owner: str = ""
+    may_answer: bool = False
+    why_not: str | None = None
+
+
+class ApprovalPage(Document, kw_only=True):
+    """A page of requests, oldest first."""
+
+    approvals: list[Approval]
+    has_next: bool = False
+    next_cursor: str | None = None
 
 
 class RunFile(Document, kw_only=True):

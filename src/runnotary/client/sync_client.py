@@ -22,6 +22,7 @@ from runnotary.client.places import place
 from runnotary.client.request import Request
 from runnotary.client.results import BatchResponse, Flow, LogEntry, LogPage, Run, RunEvent, RunPage, Sweep
 from runnotary.client.sync_access import Access
+from runnotary.client.sync_approvals import Approvals
 from runnotary.client.sync_connection import Connection
 from runnotary.client.sync_records import Records
 from runnotary.client.waiting import Wait
@@ -33,7 +34,7 @@ Json = Any
 E = TypeVar("E")
 
 
-class Client(Records, Access):
+class Client(Records, Approvals, Access):
     """A server of runs. Open it with `with`, or `close()` it; one may serve many threads.
 
     `url` and `token` default to RUNNOTARY_URL and RUNNOTARY_TOKEN, `timeout` is in seconds and for one

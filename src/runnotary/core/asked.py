@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from runnotary.core import events as ev
+from runnotary.core.chain import Recorded
 from runnotary.core.fold import APPROVED
 from runnotary.core.ids import to_text
 from runnotary.core.states import Reason
@@ -38,6 +39,21 @@ def asked(run: bytes, event: ev.TaskWaiting, at: int, load: Callable[[str], Json
         "decided_at": None,
         "decisions": [],
     }
+
+
+def requests(run: bytes, recorded: Iterable[Recorded], load: Callable[[str], Json]) -> list[Json]:
+    """Return the requests of a run, oldest first."""
+    found: dict[str, Json] = {}
+    for entry in recorded:
+        match entry.event:
+            case ev.TaskWaiting(waits_for="approval") as event:
+                found[event.key] = asked(run, event, entry.at, load)
+            case ev.TaskSignalled() as event if event.key in found:
+                answered(found[event.key], event, entry.at)
+            case ev.TaskSettled() as event:
+                for key in found.keys() & set(event.keys):
+                    settled(found[key], event)
+    return list(found.values())
 
 
 def answered(document: Json, event: ev.TaskSignalled, at: int) -> None:

@@ -74,11 +74,30 @@ def _of_task(event: ev.Event, flow: Flow, clock: TimeOfDay) -> Told | None:
         case ev.TaskExpanded():
             return Told(event.key, "running", words.plural(event.count, "task"))
         case ev.TaskWaiting():
-            until = f" until {clock(event.due)}" if event.due else ""
-            return Told(event.key, "waiting", f"for a {event.waits_for}{until}")
+            return _waiting(event, clock)
+        case ev.TaskSignalled():
+            return _signalled(event)
         case ev.TaskStopping():
             return Told(event.key, "stopping", event.why)
     return None
+
+
+def _waiting(event: ev.TaskWaiting, clock: TimeOfDay) -> Told:
+    if event.waits_for != "approval":
+        until = f" until {clock(event.due)}" if event.due else ""
+        return Told(event.key, "waiting", f"for a {event.waits_for}{until}")
+    until = f" until {time_text(event.due)[:19]}Z" if event.due else ""  # it may be days from now
+    return Told(
+        event.key, "waiting", f"for approval{until}: {words.visible(event.request.get('prompt', ''))}"
+    )
+
+
+def _signalled(event: ev.TaskSignalled) -> Told | None:
+    said = event.payload if isinstance(event.payload, dict) else {}
+    if "decision" not in said:
+        return None
+    reason = f": {words.visible(said['reason'])}" if said.get("reason") else ""
+    return Told(event.key, str(said["decision"]), f"by {words.visible(event.by.principal)}{reason}")
 
 
 def _ended(event: ev.TaskEnded, clock: TimeOfDay) -> Told:

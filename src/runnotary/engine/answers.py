@@ -15,16 +15,53 @@ from runnotary.core import approvals
 from runnotary.core import events as ev
 from runnotary.core.approvals import Answer
 from runnotary.core.chain import ledger_stream, run_stream
-from runnotary.core.errors import NotWaiting, RunNotFound
+from runnotary.core.errors import RunNotFound
+from runnotary.core.flow import Flow
 from runnotary.core.ids import to_text
-from runnotary.core.permissions import Action, Caller, require
-from runnotary.core.profile import Change
+from runnotary.core.permissions import Action, Caller, Who, require
+from runnotary.core.profile import Change, Profile
 from runnotary.core.rows import RunRow
+from runnotary.core.run import split_key
 from runnotary.engine.delivery import Delivery
 from runnotary.engine.parts import Parts
 from runnotary.engine.questions import people_of
+from runnotary.ports import Store
 
 Json = Any
+
+
+class Entitlement:
+    """Who may answer which request of a home."""
+
+    def __init__(self, store: Store, profile: Profile) -> None:
+        self._store: Final = store
+        self._profile: Final = profile
+
+    def of(self, row: RunRow, who: Who, request: dict[str, Json]) -> str:
+        """Let pass who may answer a request (as its event holds it), and return as what they may.
+
+        Raises:
+            RunNotFound: the caller may not even see the run.
+            PermissionDenied: it is for others to answer, or (`OwnRequest`) not for this one.
+        """
+        run = to_text(row.id)
+        as_what = approvals.entitled(who.caller, request, people_of(row), run=run)
+        if not (self._profile.self_approval and request.get("self_approval", True)):
+            approvals.not_their_own(who.by, self._concerned(row), run=run)
+        return as_what
+
+    def _concerned(self, row: RunRow) -> set[str]:
+        """Return who started a run, who owns it, and who let its flow mean what it does."""
+        people = {row.created_by, row.owner}
+        if row.flow:
+            for entry in self._store.read(ledger_stream(row.namespace)):
+                event = entry.event
+                if isinstance(event, ev.DefinitionChanged) and (event.flow, event.definition) == (
+                    row.flow,
+                    row.definition,
+                ):
+                    people.add(event.by.principal)
+        return people
 
 
 class Answers:
@@ -38,7 +75,9 @@ class Answers:
         caller_of: Callable[[ev.By], Caller],
         actor_of: Callable[[ev.By], bytes],
     ) -> None:
+        self.entitlement: Final = Entitlement(parts.store, parts.profile)
         self._store: Final = parts.store
+        self._flow_of: Final = parts.flow_of
         self._profile: Final = parts.profile
         self._delivery: Final = delivery
         self._caller_of: Final = caller_of
@@ -58,45 +97,19 @@ class Answers:
         row = self._store.run(run_id)
         if row is None:
             raise RunNotFound.named(to_text(run_id))
-        require(self._caller_of(by), Action.READ, people_of(row), run=to_text(run_id))
-        request = self._request(row, key)
-        as_what = self.entitled(row, by, request)
+        who = Who(by, self._caller_of(by))
+        require(who.caller, Action.READ, people_of(row), run=to_text(run_id))
+        as_what = self.entitlement.of(row, who, self._request(row, key))
         self._profile.require_reason(Change.DECIDE, reason)
-        decided_by = msgspec.structs.replace(by, role=as_what)
-        answer = Answer(key, decided_by, approve, reason, seen)
+        answer = Answer(key, msgspec.structs.replace(by, role=as_what), approve, reason, seen)
         await self._delivery.deliver(run_id, answer, self._actor_of(by))
 
-    def entitled(self, row: RunRow, by: ev.By, request: dict[str, Json]) -> str:
-        """Let pass who may answer a request, and return as what they may.
-
-        Raises:
-            RunNotFound, PermissionDenied: as `answer` does.
-        """
-        run = to_text(row.id)
-        as_what = approvals.entitled(self._caller_of(by), request, people_of(row), run=run)
-        if not (self._profile.self_approval and request.get("self_approval", True)):
-            approvals.not_their_own(by, self._concerned(row), run=run)
-        return as_what
-
     def _request(self, row: RunRow, key: str) -> dict[str, Json]:
+        """Return what a task asks, or will ask: who may answer is known before it does."""
         for entry in self._store.read(run_stream(row.id)):
             event = entry.event
             if isinstance(event, ev.TaskWaiting) and event.key == key and event.waits_for == "approval":
                 return event.request
-        raise NotWaiting(
-            f"step {key[:80]} of run {to_text(row.id)} asks for nothing yet",
-            hint="see: runnotary approval list",
-        )
-
-    def _concerned(self, row: RunRow) -> set[str]:
-        """Return who started a run, who owns it, and who let its flow mean what it does."""
-        people = {row.created_by, row.owner}
-        if row.flow:
-            for entry in self._store.read(ledger_stream(row.namespace)):
-                event = entry.event
-                if isinstance(event, ev.DefinitionChanged) and (event.flow, event.definition) == (
-                    row.flow,
-                    row.definition,
-                ):
-                    people.add(event.by.principal)
-        return people
+        flow: Flow = self._flow_of(row.definition)
+        step = flow.steps.get(split_key(key)[0])
+        return {"who": list(step.approve.by)} if step is not None and step.approve is not None else {}

@@ -25,6 +25,7 @@ from runnotary.core.permissions import EVERYWHERE, Action, People, Who, granted,
 from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL
 from runnotary.engine.access import Access
+from runnotary.engine.approvals import Answering
 from runnotary.engine.following import WHOLE, Following, Frame, mark
 from runnotary.engine.questions import Places, Questions
 from runnotary.engine.reader import Reader
@@ -45,6 +46,7 @@ class Operations(Questions):
     def __init__(self, service: Service, access: Access, reader: Reader, places: Places) -> None:
         super().__init__(reader, places)
         self.access: Final = access
+        self.approvals: Final = Answering(self, service.answers)
         self._service: Final = service
         self._following: Final = Following(reader.store)
 

@@ -34,7 +34,8 @@ from starlette.routing import Route as Served
 from runnotary.api.call import Answer, Call, Content, Document, Written
 from runnotary.api.openapi import description
 from runnotary.api.parameters import parameters
-from runnotary.api.routes import ROUTES, Route
+from runnotary.api.route import Route
+from runnotary.api.routes import ROUTES
 from runnotary.config import Settings
 from runnotary.core.errors import RunnotaryError
 from runnotary.core.events import By

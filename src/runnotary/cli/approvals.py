@@ -1,0 +1,174 @@
+"""`run approve`, `run reject`, `approval list`, `approval show`: what people are asked, and answers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any, Final
+
+from runnotary.app.approvals import listed
+from runnotary.app.records import document_of, has_engine
+from runnotary.app.session import session
+from runnotary.cli import words
+from runnotary.cli.asked import settings_of
+from runnotary.cli.following import unless_interrupted
+from runnotary.cli.listing import when
+from runnotary.cli.output import Page, Part, emit
+from runnotary.cli.summary import value_row
+from runnotary.config import Settings
+from runnotary.core.errors import InvalidInput, NotWaiting, TaskNotFound
+
+Json = Any
+MOST: Final = 1000
+WAITING: Final = "waiting"
+STYLES: Final = {
+    WAITING: words.STYLES["waiting"],
+    "approved": words.STYLES["success"],
+    "rejected": words.STYLES["failed"],
+    "timeout": words.STYLES["failed"],
+    "cancelled": words.STYLES["cancelled"],
+}
+
+
+def approve(args: Namespace) -> int:
+    """Approve what a run asks."""
+    return _answered(args, approve=True)
+
+
+def reject(args: Namespace) -> int:
+    """Refuse what a run asks."""
+    return _answered(args, approve=False)
+
+
+def _answered(args: Namespace, *, approve: bool) -> int:
+    settings = settings_of(args)
+    run = document_of(settings, args.run)["id"]
+    task = _chosen(_of_run(settings, run), run, args.step, open_only=True)["task"]
+    answer = unless_interrupted(
+        _answer(settings, run, task, approve=approve, reason=args.reason or "", seen=args.shown or "")
+    )
+    emit(args.format, answer, lambda: _write_answer(settings, answer))
+    return 0
+
+
+async def _answer(settings: Settings, run: str, task: str, **said: Any) -> Json:
+    async with session(settings) as engine:
+        return await engine.answer(run, task, **said)
+
+
+def _of_run(settings: Settings, run: str) -> list[Json]:
+    """Return all requests of a run, those that are over too."""
+    found: list[Json] = listed(settings, {"run": run, "limit": MOST})["approvals"]
+    return found
+
+
+def _chosen(requests: list[Json], run: str, step: str | None, *, open_only: bool) -> Json:
+    """Return the request that is meant: the one that is named, or the only one.
+
+    Raises:
+        TaskNotFound, NotWaiting: nothing is asked. InvalidInput: several things are.
+    """
+    named = [one for one in requests if step in (None, one["task"], one["id"])]
+    named = named or [one for one in requests if one["task"].partition("[")[0] == step]
+    if not named and step is not None:
+        asks = ", ".join(one["task"] for one in requests)
+        hint = f"it asks: {asks}" if asks else "see: runnotary approval list"
+        raise TaskNotFound(f"run {run} has no request {words.visible(step)}", hint=hint)
+    still = [one for one in named if one["status"] == WAITING]
+    chosen = still or named
+    if not chosen or (open_only and not still and len(named) > 1):
+        raise NotWaiting(f"run {run} asks for nothing now", hint="see: runnotary approval list")
+    if len(chosen) > 1:
+        asks = ", ".join(one["task"] for one in chosen[:10])
+        raise InvalidInput(f"run {run} asks several things", hint=f"name one of {asks}")
+    return chosen[0]
+
+
+def _write_answer(settings: Settings, answer: Json) -> None:
+    page, short = Page(), words.short(answer["run"])
+    last = answer["decisions"][-1]
+    said = f": {words.visible(last['reason'])}" if last["reason"] else ""
+    page.line((answer["task"], words.BOLD), f" {last['decision']} by {words.visible(last['by'])}{said}")
+    if answer["status"] == WAITING:
+        missing = answer["approvals"] - len(answer["decisions"])
+        page.line((f"{words.plural(missing, 'more approval')} needed, of somebody else", words.DIM))
+    elif not has_engine(settings):
+        page.line(("recorded; nothing works here now: ", words.DIM), f"runnotary run watch {short}")
+
+
+# --- look ------------------------------------------------------------------------------------------
+
+
+def listing(args: Namespace) -> int:
+    """List what waits for people; of one run, what is decided too."""
+    settings = settings_of(args)
+    said = {
+        "namespace": [args.namespace or "default"],
+        "run": document_of(settings, args.run)["id"] if args.run else "",
+        "flow": args.flow,
+        "status": [status for text in args.status for status in text.split(",")],
+        "mine": args.mine,
+        "limit": args.limit or 50,
+        "cursor": args.cursor or "",
+    }
+    answer = listed(settings, said)
+    emit(args.format, answer, lambda: _write_list(answer), each=answer["approvals"])
+    return 0
+
+
+def _write_list(answer: Json) -> None:
+    page = Page()
+    if not answer["approvals"]:
+        page.line(("nothing waits for anybody", words.DIM))
+    table: list[list[Part]] = [
+        [
+            words.short(one["run"]),
+            one["task"],
+            (one["status"], STYLES[one["status"]]),
+            when(one["asked_at"]),
+            when(one["due_at"]),
+            "yes" if one["may_answer"] else "",
+            words.visible(one["prompt"]),
+        ]
+        for one in answer["approvals"]
+    ]
+    page.table(table, ("RUN", "STEP", "STATUS", "ASKED", "UNTIL", "MINE", "PROMPT"))
+    if answer["has_next"]:
+        page.line(("more: ", words.DIM), f"--cursor {answer['next_cursor']}")
+
+
+def show(args: Namespace) -> int:
+    """Show a request, what it shows, and who answered what."""
+    settings = settings_of(args)
+    run = document_of(settings, args.run)["id"]
+    request = _chosen(_of_run(settings, run), run, args.step, open_only=False)
+    emit(args.format, request, lambda: _write(request))
+    return 0
+
+
+def _write(request: Json) -> None:
+    page = Page()
+    status, short = request["status"], words.short(request["run"])
+    page.line(
+        (request["task"], words.BOLD), "  ", (status, STYLES[status]), "  ", (f"run {short}", words.DIM)
+    )
+    page.line(words.visible(request["prompt"]))
+    if request["shown"]:
+        page.table([value_row(name, value) for name, value in request["shown"].items()])
+    page.line(("shown ", words.DIM), request["shown_digest"])
+    page.line(("asked ", words.DIM), when(request["asked_at"]), *_until(request))
+    page.line(("by ", words.DIM), ", ".join(map(words.visible, request["by"])) or "whoever may approve")
+    if request["approvals"] > 1:
+        page.line(("needs ", words.DIM), f"{request['approvals']} different people")
+    for one in request["decisions"]:
+        reason = f": {words.visible(one['reason'])}" if one["reason"] else ""
+        known = " ".join(part for part in (one["role"], f"({one['authenticated_by']})") if part)
+        page.line(f"{one['decision']} by {words.visible(one['by'])} as {known}, {when(one['at'])}{reason}")
+    if request["may_answer"]:
+        page.line(("next: ", words.DIM), f"runnotary run approve {short} {request['task']}")
+        page.line(("      ", words.DIM), f"runnotary run reject {short} {request['task']} --reason TEXT")
+    elif status == WAITING:
+        page.line((words.visible(request["why_not"]), words.DIM))
+
+
+def _until(request: Json) -> list[Part]:
+    return [("  until ", words.DIM), when(request["due_at"])] if request["due_at"] else []
