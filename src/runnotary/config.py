@@ -102,6 +102,11 @@ class Settings(msgspec.Struct, frozen=True):
     profile: Literal["standard", "regulated"] = "standard"
     self_approval: Literal["allowed", "refused"] = "allowed"
 
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """The files beside the home's own that get its newest checkpoint."""
+        return tuple(Path(text).absolute() for text in self.checkpoint_copies.split(os.pathsep) if text)
+
     def __repr__(self) -> str:
         return f"Settings(home={self.home}, url={self.url!r})"  # a trace must not hold the token
 

@@ -350,7 +350,7 @@ def test_what_does_not_work_here_is_not_proposed(served: Served) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["verify", "verify @latest", "admin backup --output x", "run shell @latest a -- true"],
+    ["verify --key x", "admin backup --output x", "admin restore x", "run shell @latest a -- true"],
 )
 def test_what_needs_the_files_of_a_home_says_so(desk: Desk, command: str) -> None:
     refused = desk.run(*command.split(), env={"RUNNOTARY_URL": "http://127.0.0.1:1"})

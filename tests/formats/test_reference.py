@@ -24,7 +24,15 @@ def test_the_page_of_keys_is_current() -> None:
 
 
 def test_every_key_is_explained() -> None:
-    tables = [grammar.FLOW, grammar.INPUT, grammar.STEP, grammar.RETRY, grammar.CATCH, grammar.WAIT, grammar.APPROVE]
+    tables = [
+        grammar.FLOW,
+        grammar.INPUT,
+        grammar.STEP,
+        grammar.RETRY,
+        grammar.CATCH,
+        grammar.WAIT,
+        grammar.APPROVE,
+    ]
     for key in (key for table in tables for key in table.values()):
         assert key.meaning.endswith(".")
         assert key.later or key.takes

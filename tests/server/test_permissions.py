@@ -69,6 +69,14 @@ TABLE = {
     "POST /flows/{flow}/runs":                 "U n n y y n y n n n n y",
     "GET /definitions/{hash:hash}":            "U n y y y y y y n n n y",
     "POST /definitions/{hash:hash}/runs":      "U n n y y n y n n n n y",
+    "GET /log/checkpoint":                     "U n y y y y y y n n n y",
+    "POST /log/checkpoint":                    "U n y y y y y y n n n y",
+    "GET /log/proof":                          "U N y y y y y N y y y y",
+    "GET /log/consistency":                    "U n y y y y y y n n n y",
+    "GET /keys":                               "U n y y y y y y n n n y",
+    "POST /keys/rotate":                       "U n n n n n n n n n n y",
+    "POST /keys/{key}/revoke":                 "U n n n n n n n n n n y",
+    "GET /audit/verify":                       "U N y y y y y N y y y y",
     "GET /whoami":                             "U y y y y y y y y y y y",
     "GET /namespaces":                         "U e s s s s s e e e e s",
     "POST /namespaces":                        "U n n n n n n n n n n y",
@@ -138,6 +146,13 @@ class Lab:
     def fresh(self) -> str:
         return self.spare.pop()
 
+    def key(self) -> str:
+        """A key that was in use."""
+        root = self.tokens["root"]
+        (one,) = [key for key in self.up.get("/keys", token=root).json["keys"] if key["status"] == "active"]
+        assert self.up.post("/keys/rotate", {}, token=root).status == 200
+        return str(one["id"])
+
     def token_id(self) -> str:
         body = {"principal": f"user:temporary{next(self.numbers)}", "name": "t"}
         return str(self.up.post("/tokens", body, token=self.tokens["root"]).json["id"])
@@ -175,6 +190,9 @@ QUERIES = {
     "GET /flows/{flow}": "?namespace=lab",
     "GET /flows/{flow}/versions": "?namespace=lab",
     "POST /blobs": "?namespace=lab",
+    "GET /log/proof": "?run={run}",
+    "GET /log/consistency": "?old=1",
+    "GET /audit/verify": "?run={run}",
 }
 # What changes a run for good gets one of its own.
 USED_UP = ("/purge", "/erase", "/archive", "/hold")
@@ -191,12 +209,13 @@ def path_of(lab: Lab, route: str, may: bool) -> str:
         "{namespace}": "lab",
         "{principal}": "user:new",
         "{group}": "group:made",
+        "{key}": lab.key() if may and "{key}" in path else "any",
         "{token}": lab.token_id() if "{token}" in path else "",
         "{hash:hash}": lab.definition if "definitions" in path else lab.blob,
     }
     for name, value in parts.items():
         path = path.replace(name, value)
-    return path + QUERIES.get(route, "")
+    return path + QUERIES.get(route, "").format(run=run)
 
 
 def shown(lab: Lab, route: str, answer: Json) -> bool:

@@ -1,4 +1,9 @@
-"""One row of the table of routes, and the words that rows share."""
+"""What a route is: a row of the table in `routes.py`, and the parts that many rows share.
+
+`needs` says what the caller must be granted: an action on the run, in the namespace of the call, or in
+`somewhere`; `known` is anybody with credentials that count, `nothing` is everybody. It tells; the operations
+decide.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """The one table of routes. The server, the OpenAPI document, the reference page and the permission matrix are
-made from it.
-
-`needs` says what the caller must be granted: an action on the run, in the namespace of the call, or in
-`somewhere`; `known` is anybody with credentials that count, `nothing` is everybody. It tells; the operations
-decide.
+made from it. A row is explained in `route.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +27,7 @@ from runnotary.api.route import (
     WHY,
 )
 from runnotary.api.route import row as _row
+from runnotary.api.routes_of_log import OF_LOG
 from runnotary.engine.requests import Changes
 
 OF_RUNS: Final = (
@@ -343,4 +340,4 @@ OF_HOME: Final = (
     _row("GET /metrics", home.metrics, "Counts and durations for Prometheus", KNOWN, bytes, media=TEXT),
 )
 
-ROUTES: Final = (*OF_RUNS, *OF_BATCHES, *OF_RECORDS, *OF_APPROVALS, *OF_FLOWS, *OF_PEOPLE, *OF_HOME)
+ROUTES: Final = (*OF_RUNS, *OF_BATCHES, *OF_RECORDS, *OF_APPROVALS, *OF_FLOWS, *OF_LOG, *OF_PEOPLE, *OF_HOME)

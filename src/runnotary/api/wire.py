@@ -115,6 +115,34 @@ class ByRole(Because, frozen=True):
     role: Annotated[str, Meta(max_length=32, description="this role; every one if absent")] = ""
 
 
+LogSize = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class OfSize(Query, frozen=True):
+    size: Annotated[LogSize, Meta(description="the checkpoint of so many entries; 0 is the newest")] = 0
+
+
+class OfEntry(Query, frozen=True):
+    """One of the two."""
+
+    run: Annotated[str, Meta(max_length=200, description="a run: the last entry of its stream")] = ""
+    entry: Annotated[LogSize, Meta(description="an entry of the log, from 1")] = 0
+
+
+class TwoSizes(Query, frozen=True):
+    old: Annotated[LogSize, Meta(description="entries of the smaller log")] = 0
+    new: Annotated[LogSize, Meta(description="entries of the larger log; 0 is all there are")] = 0
+
+
+class WhatToVerify(InNamespace, frozen=True):
+    """A run, or a flow; everything if neither is named."""
+
+    run: Annotated[str, Meta(max_length=200)] = ""
+    task: Annotated[str, Meta(max_length=200, description="a task of the run, by id, key or step")] = ""
+    flow: Annotated[str, Meta(max_length=128)] = ""
+    deep: Annotated[bool, Meta(description="read every blob too")] = False
+
+
 # --- bodies --------------------------------------------------------------------------------------
 
 
@@ -138,6 +166,10 @@ class FlowBody(Body, frozen=True):
 
 class Why(Body, frozen=True):
     reason: Reason = ""
+
+
+class KeyBody(Why, frozen=True):
+    name: Annotated[str, Meta(max_length=200, description="what it is called; like the log if absent")] = ""
 
 
 class CancelBody(Why, frozen=True):

@@ -1,22 +1,40 @@
-"""Verification and backup of a home, for commands."""
+"""Verification, backup and restore of a home, for commands."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
+from runnotary.app.home import locked
+from runnotary.app.signing import HomeKey
+from runnotary.app.system import SystemChance, SystemClock, operating_user
+from runnotary.app.verifying import checked as checked
 from runnotary.config import Settings
 from runnotary.store.backup import backup
-from runnotary.store.report import Report as Report
-from runnotary.store.verify import verify
+from runnotary.store.outside import HELP
+from runnotary.store.restoring import Restored, Wanted, restore
 
-__all__ = ["Report", "backed_up", "verified"]
-
-
-def verified(settings: Settings, *, run: bytes | None, deep: bool) -> Report:
-    """Check the whole home, or one run in it; `deep` reads every blob there, or every blob of the run."""
-    return verify(settings.home, run=run, deep=deep)
+ROLLED_BACK: Final = HELP
 
 
 def backed_up(settings: Settings, target: Path) -> int:
     """Copy the home's record to a new folder; return the number of blob files."""
     return backup(settings.home, target)
+
+
+def restored(settings: Settings, source: Path, *, reason: str, accept_loss: bool) -> Restored:
+    """Make the home from a backup.
+
+    Raises:
+        HomeLocked: an engine works there. Conflict: there is a record.
+        RolledBack: a checkpoint outside is newer than the backup.
+    """
+    wanted = Wanted(by=operating_user(), reason=reason, accept_loss=accept_loss, copies=settings.copies)
+    handle = locked(settings.home)
+    try:
+        return restore(
+            source, settings.home, wanted, clock=SystemClock(), chance=SystemChance(), signer_of=HomeKey
+        )
+    finally:
+        os.close(handle)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,15 +28,19 @@ from runnotary.core.profile import PROFILES, Profile
 from runnotary.engine.access import Access
 from runnotary.engine.loop import Engine
 from runnotary.engine.parts import Parts
+from runnotary.engine.proofs import Proofs
+from runnotary.engine.questions import Questions
 from runnotary.engine.reader import Reader
 from runnotary.engine.service import Service
 from runnotary.executors.process import rendezvous
 from runnotary.executors.process.executor import ProcessExecutor, ProcessSettings
 from runnotary.executors.secrets import Secrets
 from runnotary.ports import Blobs
+from runnotary.store.blobs import LocalBlobs
 from runnotary.store.log import SqliteStore
 from runnotary.store.outside import refuse_rollback
 
+Json = Any
 FLOWS_HELD: Final = 256
 
 
@@ -54,6 +58,40 @@ class Flows:
         return definition.compile(msgspec.json.decode(self._blobs.get(digest)))
 
 
+class HomeFiles:
+    """Where bytes of a home lie as files."""
+
+    def __init__(self, home: Path, blobs: LocalBlobs) -> None:
+        self._attempts: Final = home.absolute() / "attempts"
+        self._blobs: Final = blobs
+
+    def stream(self, attempt: str, kind: str) -> Path:
+        """Return where a running attempt writes `stdout` or `stderr`."""
+        return self._attempts / attempt / kind
+
+    def blob(self, digest: str) -> Path | None:
+        """Return the file that a large blob is."""
+        path = self._blobs.path(digest)
+        return path if path.is_file() else None
+
+
+def proofs_of(settings: Settings, store: SqliteStore, parts: Parts, reader: Reader) -> Proofs:
+    """Return what a home can prove."""
+
+    def check(**words: Json) -> Json:
+        from runnotary.app.verifying import checked
+
+        return checked(settings, **words)
+
+    return Proofs(store, parts, Questions(reader, HomeFiles(settings.home, store.blobs)), check)
+
+
+def store_of(reader: Reader) -> SqliteStore:
+    """Return the store that a reader of a home here reads."""
+    assert isinstance(reader.store, SqliteStore)
+    return reader.store
+
+
 @contextmanager
 def reading(settings: Settings) -> Iterator[Reader]:
     """Open the home for questions.
@@ -61,13 +99,12 @@ def reading(settings: Settings) -> Iterator[Reader]:
     Raises:
         RunNotFound: nothing was ever recorded there. RolledBack: what was is gone, or older.
     """
-    copies = copies_of(settings)
     if not (settings.home / "runnotary.db").exists():
-        refuse_rollback(settings.home, None, copies)
+        refuse_rollback(settings.home, None, settings.copies)
         raise RunNotFound(
             f"nothing is recorded in {settings.home}", hint="start a flow: runnotary start FILE"
         )
-    store = SqliteStore.open_read_only(settings.home, copies)
+    store = SqliteStore.open_read_only(settings.home, settings.copies)
     try:
         yield Reader(store, store.blobs, Flows(store.blobs))
     finally:
@@ -110,6 +147,7 @@ class Embedded:
             caller_of=lambda by: self.access.who(by).caller,
         )
         self.reader: Final = Reader(self.store, self.blobs, flows)
+        self.proofs: Final = proofs_of(settings, self.store, parts, self.reader)
 
     async def close(self) -> None:
         """Let go of the home; attempts that run live on under the keeper."""
@@ -133,14 +171,9 @@ def _opened(settings: Settings, clock: SystemClock, chance: SystemChance) -> Sql
         chance=chance,
         signer=HomeKey(settings.home),
         durability=settings.durability,
-        copies=copies_of(settings),
+        copies=settings.copies,
         witness=shlex.split(settings.witness),
     )
-
-
-def copies_of(settings: Settings) -> tuple[Path, ...]:
-    """Return the files beside the home's own that hold its newest checkpoint."""
-    return tuple(Path(text).absolute() for text in settings.checkpoint_copies.split(os.pathsep) if text)
 
 
 def locked(home: Path) -> int:

@@ -22,8 +22,8 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 from runnotary import __version__
 from runnotary.app.home import Flows
 from runnotary.client import approvals as ask_approvals
+from runnotary.client import evidence, records, runs
 from runnotary.client import flows as ask_flows
-from runnotary.client import records, runs
 from runnotary.client.places import Place, place
 from runnotary.client.request import API, Answer, Request, get, segment
 from runnotary.client.results import json_of
@@ -97,6 +97,25 @@ def ended_there(settings: Settings, run: str, interval: float, timeout: float | 
     whole = None if timeout is None else math.ceil(timeout * 1000) / 1000  # 499.98 ms is nobody's time-out
     with Client(there.url, token=settings.token) as client:
         return client.wait_for_run(run, interval, whole).raw
+
+
+def evidence_request(verb: str, words: Mapping[str, Json]) -> Request[Json]:
+    """Make the request of one of the questions and changes of `app/evidence.py`, or of `verify`."""
+    asking: Request[Json] = getattr(evidence, verb)(**words)
+    return asking
+
+
+def evidence_there(settings: Settings, verb: str, words: Mapping[str, Json]) -> Json:
+    """Ask a server for a checkpoint, a proof, keys, or a verification.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    there = connection(settings)
+    try:
+        return there.ask(evidence_request(verb, words))
+    finally:
+        there.close()
 
 
 class RemoteReader(Reader):

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from runnotary.app.intake import Source, StartRequest, checked, find, keep, nameless, with_files
-from runnotary.app.remote import RemoteReader, connection, decoded, place_of
+from runnotary.app.remote import RemoteReader, connection, decoded, evidence_request, place_of
 from runnotary.app.remote_access import access_request
 from runnotary.app.system import new_key
 from runnotary.client import approvals as ask_approvals
@@ -113,6 +113,9 @@ class ServerSession:
 
     async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
         return await self._ask(access_request(verb, words))
+
+    async def evidence(self, verb: str, words: Mapping[str, Json]) -> Json:
+        return await self._ask(evidence_request(verb, words))
 
     async def _ask(self, request: Any) -> Any:
         return await asyncio.to_thread(self._there.ask, request)

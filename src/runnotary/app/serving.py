@@ -19,7 +19,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import uvicorn
@@ -27,7 +26,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from runnotary.app.addresses import announced
-from runnotary.app.home import Embedded
+from runnotary.app.home import Embedded, HomeFiles
 from runnotary.app.observing import observed
 from runnotary.app.reporting import lines
 from runnotary.app.session import LocalSession
@@ -41,7 +40,6 @@ from runnotary.server.connections import Connection
 from runnotary.server.guards import admit_all, check_local, is_loopback, origins_of
 from runnotary.server.identity import Identity
 from runnotary.server.metrics import Metrics
-from runnotary.store.blobs import LocalBlobs
 from runnotary.web.mounting import SignedIn, routes
 from runnotary.web.sessions import Sessions
 from runnotary.web.visit import Site
@@ -51,23 +49,6 @@ PORT_MAX: Final = 65535
 BACKLOG: Final = 2048
 
 log = logging.getLogger("runnotary.server")
-
-
-class HomeFiles:
-    """Where bytes of a home lie as files."""
-
-    def __init__(self, home: Path, blobs: LocalBlobs) -> None:
-        self._attempts: Final = home.absolute() / "attempts"
-        self._blobs: Final = blobs
-
-    def stream(self, attempt: str, kind: str) -> Path:
-        """Return where a running attempt writes `stdout` or `stderr`."""
-        return self._attempts / attempt / kind
-
-    def blob(self, digest: str) -> Path | None:
-        """Return the file that a large blob is."""
-        path = self._blobs.path(digest)
-        return path if path.is_file() else None
 
 
 class Served(NamedTuple):
@@ -84,7 +65,7 @@ class Served(NamedTuple):
 def operations_of(home: Embedded) -> Operations:
     """Return the facade of a home; the event loop must be running."""
     files = HomeFiles(home.settings.home, home.blobs)
-    return Operations(home.service, home.access, home.reader, files)
+    return Operations(home.service, home.access, home.reader, files, home.proofs)
 
 
 def served(home: Embedded, *, local: By | None, metrics: Metrics | None = None) -> Served:

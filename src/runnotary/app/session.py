@@ -18,6 +18,7 @@ from runnotary.api.control import ControlClient, ControlServer
 from runnotary.app.access import answered
 from runnotary.app.home import Embedded, engine_socket
 from runnotary.app.intake import StartRequest, find, keep, nameless, taken_in
+from runnotary.app.proving import answered as proven
 from runnotary.app.system import new_key, operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import AlreadyEnded, HomeLocked, InvalidInput, Unreachable
@@ -70,6 +71,9 @@ class Session(Protocol):
 
     async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
         """Change who may do what: one of `app.access.CHANGES`, with its words."""
+
+    async def evidence(self, verb: str, words: Mapping[str, Json]) -> Json:
+        """Sign, prove, or change keys: one of `app.proving.CHANGES`, with its words."""
 
     async def adopt(self, run: str, *, renew: bool) -> None:
         """Go on with an interrupted run; nothing happens if it is under way."""
@@ -195,6 +199,9 @@ class LocalSession:
     async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
         return await answered(self.home.access, operating_user(), verb, words)
 
+    async def evidence(self, verb: str, words: Mapping[str, Json]) -> Json:
+        return await proven(self.home.proofs, self.home.access.who(operating_user()), verb, words)
+
     async def adopt(self, run: str, *, renew: bool) -> None:
         if not self.home.engine.holds(from_text(run)):
             await self.home.service.adopt(from_text(run), operating_user(), renew=renew)
@@ -234,8 +241,8 @@ class LocalSession:
                 await self.adopt(run, renew=renew)
             case {"op": "update", "changes": dict(changes), "log": dict(log)}:
                 return await self.update(run, changes, log)
-            case {"op": "access", "verb": str(verb), "words": dict(words)}:
-                return await self.access(verb, words)
+            case {"op": "access" | "evidence" as room, "verb": str(verb), "words": dict(words)}:
+                return await getattr(self, room)(verb, words)
             case {"op": "sweep", "verb": "archive" | "purge" as verb, "words": dict(words)}:
                 return await self.sweep(verb, words)
             case _:
@@ -295,6 +302,10 @@ class NeighbourSession:
     async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
         said = dict(words)
         return await self._ask("access", lambda engine: engine.access(verb, said), verb=verb, words=said)
+
+    async def evidence(self, verb: str, words: Mapping[str, Json]) -> Json:
+        said = dict(words)
+        return await self._ask("evidence", lambda engine: engine.evidence(verb, said), verb=verb, words=said)
 
     async def adopt(self, run: str, *, renew: bool) -> None:
         await self._ask("adopt", lambda engine: engine.adopt(run, renew=renew), run=run, renew=renew)

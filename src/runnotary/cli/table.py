@@ -17,12 +17,12 @@ from runnotary.cli.options import (
     NAMESPACE,
     OUTPUT,
     QUIET,
-    RUN,
     Command,
     Option,
 )
 from runnotary.cli.table_access import ACCESS
 from runnotary.cli.table_approvals import APPROVALS
+from runnotary.cli.table_log import LOG
 from runnotary.cli.table_runs import RUNS
 
 __all__ = ["COMMANDS", "FORMATS", "GLOBAL", "NOUNS", "OUTPUT", "START", "Command", "Option"]
@@ -140,22 +140,6 @@ UP: Final = Command(
 
 OTHERS: Final = (
     Command(
-        ("verify",),
-        "runnotary.cli.verify:verify",
-        "check the record against itself",
-        (
-            RUN._replace(kind="maybe", help="one run; else the whole home"),
-            Option(("--deep",), "read every blob too", "flag"),
-            OUTPUT,
-        ),
-    ),
-    Command(
-        ("admin", "backup"),
-        "runnotary.cli.verify:backup",
-        "copy the record while it is in use",
-        (Option(("--output",), "folder to make", metavar="DIR", into="target"),),
-    ),
-    Command(
         ("completion",),
         "runnotary.cli.completion:completion",
         "a script that completes commands in your shell",
@@ -165,7 +149,6 @@ OTHERS: Final = (
     Command(("version",), "runnotary.cli.version:version", "the release of this command"),
 )
 
-COMMANDS: Final = {
-    command.words: command for command in (START, EXEC, UP, *RUNS, *APPROVALS, *FLOWS, *ACCESS, *OTHERS)
-}
-NOUNS: Final = ("run", "approval", "flow", "namespace", "group", "token", "admin")
+ALL: Final = (START, EXEC, UP, *RUNS, *APPROVALS, *FLOWS, *ACCESS, *LOG, *OTHERS)
+COMMANDS: Final = {command.words: command for command in ALL}
+NOUNS: Final = ("run", "approval", "flow", "namespace", "group", "token", "log", "key", "admin")

@@ -17,6 +17,7 @@ from runnotary.client import batches, flows, input_files, runs, streams
 from runnotary.client.async_access import AsyncAccess
 from runnotary.client.async_approvals import AsyncApprovals
 from runnotary.client.async_connection import AsyncConnection
+from runnotary.client.async_evidence import AsyncEvidence
 from runnotary.client.async_records import AsyncRecords
 from runnotary.client.loading import FlowSource, Loaded, Loader, document_of, is_flow_file
 from runnotary.client.places import place
@@ -31,7 +32,7 @@ Json = Any
 E = TypeVar("E")
 
 
-class AsyncClient(AsyncRecords, AsyncApprovals, AsyncAccess):
+class AsyncClient(AsyncRecords, AsyncApprovals, AsyncEvidence, AsyncAccess):
     """A server of runs. Open it with `async with`, or `await close()` it; one may serve many tasks.
 
     `url` and `token` default to RUNNOTARY_URL and RUNNOTARY_TOKEN, `timeout` is in seconds and for one

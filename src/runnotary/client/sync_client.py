@@ -24,6 +24,7 @@ from runnotary.client.results import BatchResponse, Flow, LogEntry, LogPage, Run
 from runnotary.client.sync_access import Access
 from runnotary.client.sync_approvals import Approvals
 from runnotary.client.sync_connection import Connection
+from runnotary.client.sync_evidence import Evidence
 from runnotary.client.sync_records import Records
 from runnotary.client.waiting import Wait
 from runnotary.client.words import RunChanges, RunFilter, RunRequest, RunWords
@@ -34,7 +35,7 @@ Json = Any
 E = TypeVar("E")
 
 
-class Client(Records, Approvals, Access):
+class Client(Records, Approvals, Evidence, Access):
     """A server of runs. Open it with `with`, or `close()` it; one may serve many threads.
 
     `url` and `token` default to RUNNOTARY_URL and RUNNOTARY_TOKEN, `timeout` is in seconds and for one

@@ -27,6 +27,7 @@ from runnotary.core.states import TERMINAL
 from runnotary.engine.access import Access
 from runnotary.engine.approvals import Answering
 from runnotary.engine.following import WHOLE, Following, Frame, mark
+from runnotary.engine.proofs import Proofs
 from runnotary.engine.questions import Places, Questions
 from runnotary.engine.reader import Reader
 from runnotary.engine.requests import Changes, RunRequest
@@ -43,10 +44,13 @@ _WISHES: Final = frozenset(Wishes.__struct_fields__) - {"namespace"}
 class Operations(Questions):
     """The operations of one home: its questions, and what changes something."""
 
-    def __init__(self, service: Service, access: Access, reader: Reader, places: Places) -> None:
+    def __init__(
+        self, service: Service, access: Access, reader: Reader, places: Places, proofs: Proofs
+    ) -> None:
         super().__init__(reader, places)
         self.access: Final = access
         self.approvals: Final = Answering(self, service.answers)
+        self.proofs: Final = proofs
         self._service: Final = service
         self._following: Final = Following(reader.store)
 

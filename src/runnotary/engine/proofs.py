@@ -9,8 +9,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import threading
 from base64 import b64encode
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -28,10 +29,26 @@ Json = Any
 NAME_MAX: Final = 200
 
 
+class Check(Protocol):
+    """Verifies what is named, everything if nothing is; returns a report."""
+
+    def __call__(
+        self,
+        *,
+        run: bytes | None = None,
+        task: str = "",
+        flow: tuple[str, str] | None = None,
+        deep: bool = False,
+    ) -> Json: ...
+
+
 class Proofs:
     """The proofs of one home. `questions` decide what of it a caller may see."""
 
-    def __init__(self, log: Log, parts: Parts, questions: Questions) -> None:
+    def __init__(self, log: Log, parts: Parts, questions: Questions, check: Check) -> None:
+        """`check` verifies a run, the runs of a flow or everything, and returns what it found."""
+        self._check: Final = check
+        self._checking: Final = threading.Lock()
         self._log: Final = log
         self._store: Final = parts.store
         self._questions: Final = questions
@@ -116,6 +133,44 @@ class Proofs:
         except ValueError as wrong:
             raise InvalidInput(str(wrong)) from None
         return {"old": old, "new": new, "path": [b64encode(one).decode() for one in path]}
+
+    # --- verification ----------------------------------------------------------------------------
+
+    def verify(
+        self,
+        who: Who,
+        *,
+        run: str = "",
+        task: str = "",
+        flow: str = "",
+        namespace: str = "",
+        deep: bool = False,
+    ) -> Json:
+        """Check a run, or a task of it, the runs of a flow, or everything; return what was found.
+
+        Blocks for as long as it takes; everything is checked for one caller at a time.
+
+        Raises:
+            RunNotFound, TaskNotFound: there is none, or not for this caller.
+            PermissionDenied: the caller may not read all that is to be checked.
+            InvalidInput: a run and a flow are named, or a task without its run.
+            Conflict: somebody else has everything checked now.
+        """
+        if (run and flow) or (task and not run):
+            raise InvalidInput("name a run, a task of a run, or a flow")
+        if run:
+            row = self._questions.seen(who, run)
+            if task:
+                task = self._questions.task(who, run, task)["key"]
+            return self._check(run=row.id, task=task, deep=deep)
+        within = (namespace or "default") if flow else EVERYWHERE
+        require(who.caller, Action.READ, People(within))
+        if not self._checking.acquire(blocking=False):
+            raise Conflict("a verification is under way", hint="ask again when it is over")
+        try:
+            return self._check(flow=(within, flow) if flow else None, deep=deep)
+        finally:
+            self._checking.release()
 
     # --- keys ------------------------------------------------------------------------------------
 

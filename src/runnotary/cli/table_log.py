@@ -1,0 +1,107 @@
+"""The commands about the log as a whole: verification, checkpoints, proofs, keys, backups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runnotary.cli.options import FORCE, LONG_OUTPUT, NAMESPACE, OUTPUT, RUN, Command, Option
+
+REASON: Final = Option(("--reason",), "why, for the record", metavar="TEXT")
+TO_FILE: Final = Option(("-o", "--output"), "write it into this file", metavar="FILE", into="output")
+KEY: Final = Option(("key",), "a key, by its id or name", metavar="KEY")
+
+LOG: Final = (
+    Command(
+        ("verify",),
+        "runnotary.cli.verify:verify",
+        "check the record against itself",
+        (
+            RUN._replace(kind="maybe", help="one run; else the whole home"),
+            Option(("--flow",), "all runs of this flow", metavar="NAME"),
+            Option(("--task",), "one task, with its run", metavar="RUN/TASK"),
+            NAMESPACE,
+            Option(("--deep",), "read every blob too", "flag"),
+            Option(("--key",), "public key that has to vouch for it: a file or its text", metavar="PUB"),
+            Option(("--checkpoint",), "a checkpoint that somebody kept: it has to fit", metavar="FILE"),
+            OUTPUT,
+        ),
+        details="Exit status: 0 all of it holds, 10 something does not. What `!` says is not proven by it.",
+    ),
+    Command(
+        ("log", "checkpoint"),
+        "runnotary.cli.evidence:checkpoint",
+        "the signed size and root of the log",
+        (
+            Option(("--new",), "sign all that there is first", "flag"),
+            Option(("--size",), "that of so many entries", "number", metavar="N"),
+            TO_FILE,
+            FORCE,
+            LONG_OUTPUT,
+        ),
+        details="Kept where whoever could change the record cannot, it shows every later change:\n"
+        "runnotary verify --checkpoint FILE",
+    ),
+    Command(
+        ("log", "proof"),
+        "runnotary.cli.evidence:proof",
+        "that a run is in the log of a checkpoint",
+        (
+            RUN._replace(help="a run, or the number of an entry of the log", metavar="RUN|ENTRY"),
+            TO_FILE,
+            FORCE,
+            LONG_OUTPUT,
+        ),
+        details="Leaf, path and checkpoint in one text (c2sp.org/tlog-proof).",
+    ),
+    Command(
+        ("log", "consistency"),
+        "runnotary.cli.evidence:consistency",
+        "that the log has only grown since",
+        (
+            Option(("old",), "entries that it had", metavar="OLD"),
+            Option(("new",), "entries that it had later; all there are if left out", "maybe", metavar="NEW"),
+            OUTPUT,
+        ),
+    ),
+    Command(("key", "list"), "runnotary.cli.evidence:keys", "every key that ever signed here", (OUTPUT,)),
+    Command(
+        ("key", "show"),
+        "runnotary.cli.evidence:show",
+        "a public key, for those who check: the one in use",
+        (KEY._replace(kind="maybe"), OUTPUT),
+        details="runnotary key show > lab.pub, and elsewhere: runnotary verify --key lab.pub",
+    ),
+    Command(
+        ("key", "rotate"),
+        "runnotary.cli.evidence:rotate",
+        "put a new key in the place of the one in use",
+        (Option(("--name",), "what the new one is called", metavar="NAME"), REASON, OUTPUT),
+        details="The old key vouches for the new one: who knows the old one need not be told.",
+    ),
+    Command(
+        ("key", "revoke"),
+        "runnotary.cli.evidence:revoke",
+        "say that a key must not be trusted any more",
+        (KEY, REASON, OUTPUT),
+        details="A key in use is replaced by a new one, for which it does not vouch.",
+    ),
+    Command(
+        ("admin", "backup"),
+        "runnotary.cli.verify:backup",
+        "copy the record while it is in use",
+        (Option(("--output",), "folder to make", metavar="DIR", into="target"),),
+    ),
+    Command(
+        ("admin", "restore"),
+        "runnotary.cli.verify:restore",
+        "make a home from a backup",
+        (
+            Option(("backup",), "the folder that `admin backup` made", metavar="BACKUP"),
+            Option(
+                ("--accept-loss",), "though a checkpoint outside is newer; the record will say so", "flag"
+            ),
+            REASON,
+        ),
+        details="Never over a record that exists. Keys are not in a backup: a new one signs from now on.",
+    ),
+)
