@@ -16,7 +16,7 @@ from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import Recorded
 from runnotary.core.events import By, Event, StreamErased
 from runnotary.core.notes import PublicKey
-from runnotary.core.queries import RunQuery
+from runnotary.core.queries import ContentQuery, RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 
 Json = Any
@@ -26,13 +26,15 @@ T = TypeVar("T", covariant=True)
 class Erasure(msgspec.Struct, frozen=True):
     """A run that goes: its whole stream, if it still ends there, and every row made from it.
 
-    `key` is the principal and key of its row of `keys`, if it has one.
+    `key` is the principal and key of its row of `keys`, if it has one; `blobs` are the SHA-256 of all that it
+    names, its rows of `uses` among them.
     """
 
     run: bytes
     seq: int
     head: bytes
     key: tuple[str, str] | None = None
+    blobs: tuple[bytes, ...] = ()
     bodies: bool = False
     """Only what its events say goes; that they were stays."""
 
@@ -159,6 +161,9 @@ class Store(Protocol):
 
     def keyed(self, principal: str, key: str) -> KeyRow | None:
         """Return the run that a client's own key stands for."""
+
+    def runs_with(self, query: ContentQuery) -> list[RunRow]:
+        """Return runs that made a content, or were given it."""
 
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""

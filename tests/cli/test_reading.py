@@ -189,7 +189,7 @@ def test_lineage(desk: Desk) -> None:
     graph = desk.json("run", "lineage", "@latest")
     nodes = {node["id"]: node for node in graph["nodes"]}
     assert all(edge["from"] in nodes and edge["to"] in nodes for edge in graph["edges"])
-    used = [(nodes[edge["from"]]["names"], edge["to"]) for edge in graph["edges"] if edge["kind"] == "used"]
+    used = [(nodes[edge["from"]]["names"], edge["to"]) for edge in graph["edges"] if edge["type"] == "used"]
     for name, task in (("orders.csv", "task:clean"), ("clean.csv", "task:each_part[0]")):
         assert any(name in names and task == to for names, to in used)
 

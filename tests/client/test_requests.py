@@ -451,6 +451,13 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
     ("run_files", ("R",), {}, "GET /api/v1/runs/R/files", None),
     ("read_file", ("R", "d/a.txt"), {}, "GET /api/v1/runs/R/files/d/a.txt", None),
     ("run_lineage", ("R",), {}, "GET /api/v1/runs/R/lineage", None),
+    (
+        "lineage",
+        ("00",),
+        {"direction": "up", "depth": 3},
+        "GET /api/v1/lineage?blob=00&direction=up&depth=3",
+        None,
+    ),
     ("run_audit", ("R",), {}, "GET /api/v1/runs/R/audit", None),
     ("get_blob", ("sha256:00",), {}, "GET /api/v1/blobs/sha256:00", None),
     ("put_blob", (b"x",), {}, "POST /api/v1/blobs", None),

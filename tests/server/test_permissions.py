@@ -54,9 +54,15 @@ TABLE = {
     "GET /runs/{run}/tasks/{task}":            "U N y y y y y N y y y y",
     "GET /runs/{run}/tasks/{task}/stdout":     "U N y y y y y N y y y y",
     "GET /runs/{run}/tasks/{task}/stderr":     "U N y y y y y N y y y y",
+    "GET /approvals":                          "U e s s s s s e s s s s",
+    "GET /runs/{run}/tasks/{task}/approval":   "U N y y y y y N y y y y",
+    "POST /runs/{run}/tasks/{task}/approve":   "U N n n n y y N n n n y",
+    "POST /runs/{run}/tasks/{task}/reject":    "U N n n n y y N n n n y",
     "GET /runs/{run}/files":                   "U N y y y y y N y y y y",
     "GET /runs/{run}/files/{name:path}":       "U N y y y y y N y y y y",
     "GET /runs/{run}/lineage":                 "U N y y y y y N y y y y",
+    "GET /lineage":                            "U e s s s s s e s s s s",
+    "GET /runs/{run}/export":                  "U N y y y y y N y y y y",
     "GET /runs/{run}/audit":                   "U N y y y y y N y y y y",
     "GET /runs/{run}/events":                  "U N y y y y y N y y y y",
     "GET /events":                             "U e s s s s s e s s s s",
@@ -93,6 +99,7 @@ TABLE = {
     "GET /openapi.json":                       "y y y y y y y y y y y y",
     "GET /metrics":                            "U y y y y y y y y y y y",
 }  # fmt: skip
+ASKS = {"flow": "asks", "steps": {"gate": {"approve": "Go on?"}}}
 FLOW = {"flow": "f", "steps": {"a": {"run": "echo hi > out", "files": ["out"]}}}
 
 
@@ -126,14 +133,20 @@ class Lab:
             self.tokens[who] = reply.json["secret"]
         assert up.ask("PUT", "/groups/group:qa", {"members": ["user:nobody-here"]}).status == 200
         up.register(FLOW, token=None)
-        assert up.post("/flows", {"definition": FLOW, "namespace": "lab"}).status == 201
+        for flow in (FLOW, ASKS):
+            assert up.post("/flows", {"definition": flow, "namespace": "lab"}).status == 201
         assert up.stop() == 0
         up.start()
         people = {"monitors": ["user:monitor"], "managers": ["user:manager"]}
-        for _ in range(48):
-            begun = up.post("/runs", {"flow": "f", "namespace": "lab", **people}, token=self.tokens["owner"])
+
+        def begin(flow: str) -> str:
+            body = {"flow": flow, "namespace": "lab", **people}
+            begun = up.post("/runs", body, token=self.tokens["owner"])
             assert begun.status == 201, begun
-            self.spare.append(begun.json["id"])
+            return str(begun.json["id"])
+
+        self.spare += [begin("f") for _ in range(48)]
+        self.asks = begin("asks")
         root = self.tokens["root"]
         assert up.ask("DELETE", "/namespaces/lab/roles/user:owner?role=starter", token=root).status == 200
         for run in self.spare:
@@ -185,7 +198,9 @@ BODIES: dict[str, Any] = {
     "POST /tokens": lambda lab: {"name": f"n{next(lab.numbers)}"},
 }
 QUERIES = {
+    "GET /approvals": "?namespace=lab",
     "GET /runs": "?namespace=lab&include_archived=true",
+    "GET /lineage": "?blob={blob}&direction=up",
     "GET /flows": "?namespace=lab",
     "GET /flows/{flow}": "?namespace=lab",
     "GET /flows/{flow}/versions": "?namespace=lab",
@@ -201,9 +216,10 @@ USED_UP = ("/purge", "/erase", "/archive", "/hold")
 def path_of(lab: Lab, route: str, may: bool) -> str:
     path = route.partition(" ")[2]
     run = lab.fresh() if may and path.endswith(USED_UP) else lab.run
+    asks = "/appr" in path or path.endswith("/reject")
     parts = {
-        "{run}": run,
-        "{task}": "a",
+        "{run}": lab.asks if asks else run,
+        "{task}": "gate" if asks else "a",
         "{name:path}": "out",
         "{flow}": "f",
         "{namespace}": "lab",
@@ -215,13 +231,17 @@ def path_of(lab: Lab, route: str, may: bool) -> str:
     }
     for name, value in parts.items():
         path = path.replace(name, value)
-    return path + QUERIES.get(route, "").format(run=run)
+    return path + QUERIES.get(route, "").replace("{blob}", lab.blob).replace("{run}", run)
 
 
 def shown(lab: Lab, route: str, answer: Json) -> bool:
     """Whether the answer shows, or would have done something with, what the route is about."""
+    if route == "GET /approvals":
+        return bool(lab.asks in [one["run"] for one in answer["approvals"]])
     if route == "GET /runs":
         return bool(lab.run in [run["id"] for run in answer["runs"]])
+    if route == "GET /lineage":
+        return lab.run in [node.get("run") for node in answer["nodes"]]
     if "batch" in route:
         (result,) = answer["results"]
         assert ("run" in result) != ("error" in result)
@@ -247,7 +267,7 @@ def test_route(lab: Lab, route: str) -> None:
         wanted = {"U": (401,), "n": (403,), "N": (404,)}.get(expected, (200, 201, 202, 409))
         assert status in wanted, (who, status, answer)
         if status == 409:
-            assert answer["code"] == "already_ended", answer
+            assert answer["code"] in ("already_ended", "already_decided"), answer
         if expected in "se":
             assert (answer if route == "GET /events" else shown(lab, route, answer)) == (expected == "s"), who
 

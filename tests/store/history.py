@@ -11,7 +11,7 @@ from runnotary.app.signing import HomeKey
 from runnotary.core import chain
 from runnotary.core import events as ev
 from runnotary.core.definition import compile
-from runnotary.core.documents import rows
+from runnotary.core.documents import rows, use_rows
 from runnotary.core.flow import Flow
 from runnotary.core.fold import fold
 from runnotary.core.hashing import canonical, digest
@@ -86,7 +86,8 @@ class Tale:
         for event in happened:
             fold(self.run, event, at)
         keys, self.run.touched = self.run.touched, set()
-        return Append(self.stream, before, happened, at, ACTOR, rows(self.run, keys))
+        used = use_rows(self.run, {}.__getitem__) if isinstance(happened[-1], ev.RunFinished) else ()
+        return Append(self.stream, before, happened, at, ACTOR, (*rows(self.run, keys), *used))
 
     def created(self) -> ev.RunCreated:
         return ev.RunCreated(

@@ -125,9 +125,10 @@ def _content(route: Route, kind: Any) -> Json:
     if kind is None:
         return {}
     if route.media in RAW:
-        return {"content": {route.media: {"schema": {"type": "string"}}}}
+        return {"content": {media: {"schema": {"type": "string"}} for media in (route.media, *route.also)}}
+    others = {media: {"schema": {"type": "string"}} for media in route.also}
     if _is_struct(kind):
-        return {"content": {JSON: {"schema": {"$ref": REFERENCE.format(name=kind.__name__)}}}}
+        return {"content": {JSON: {"schema": {"$ref": REFERENCE.format(name=kind.__name__)}}, **others}}
     return {"content": {JSON: {"schema": {"type": "object"}}}}
 
 

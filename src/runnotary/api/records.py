@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from runnotary.api.call import Call, Content, Document, Feed
+from typing import Any, Literal
+
+from runnotary.api.call import Call, Content, Document, Feed, Written
 from runnotary.api.flows import namespace_of
 from runnotary.core.errors import InvalidInput
+from runnotary.core.lineage_drawing import drawn
+
+Json = Any
 
 TEXT = "text/plain; charset=utf-8"
 LATEST = "latest"
@@ -53,8 +58,17 @@ def file(call: Call) -> Content:
     return Content(call.operations.file(call.who, call.path["run"], call.path["name"]))
 
 
-def lineage(call: Call) -> Document:
-    return Document(call.operations.lineage(call.who, call.path["run"]))
+def lineage(call: Call) -> Document | Written:
+    return _drawn(call.operations.lineage(call.who, call.path["run"]), call.query.format)
+
+
+def across(call: Call) -> Document | Written:
+    asked = call.query
+    return _drawn(call.operations.across(call.who, asked.blob, asked.direction, asked.depth), asked.format)
+
+
+def _drawn(graph: Json, form: Literal["json", "text", "mermaid", "dot"]) -> Document | Written:
+    return Document(graph) if form == "json" else Written(drawn(graph, form).encode(), TEXT)
 
 
 def audit(call: Call) -> Document:

@@ -171,6 +171,17 @@ class Lineage(Result, frozen=True):
     words: list[str]
 
 
+class LineageAcross(Result, frozen=True):
+    """Runs and files around a content. `truncated`: there is more than was followed."""
+
+    blob: str
+    direction: str
+    depth: int
+    truncated: bool
+    nodes: list[dict[str, Json]]
+    edges: list[dict[str, Json]]
+
+
 class AuditEvent(Result, frozen=True):
     seq: int
     time: str

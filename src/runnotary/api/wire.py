@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from runnotary.core.lineage import DEPTH, DEPTH_MAX, Direction
 from runnotary.core.states import State
 from runnotary.engine.requests import Changes, Word
 
@@ -17,6 +18,7 @@ Json = Any
 Namespace = Annotated[str, Meta(max_length=64, description="namespace; `default` if absent")]
 Namespaces = Annotated[tuple[str, ...], Meta(description="any of these namespaces; `*` is every")]
 RunName = Annotated[str, Meta(min_length=1, max_length=200)]
+Digest = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$", description="sha256:… of a file")]
 Reason = Annotated[str, Meta(max_length=1000, description="why, for the record")]
 Time = Annotated[str, Meta(description="RFC 3339, or a date: its first moment in UTC")]
 Some = tuple[str, ...]
@@ -75,6 +77,18 @@ class Page(Query, frozen=True):
     limit: Size = 100
     offset: Offset = 0
     cursor: Cursor = ""
+
+
+class AsGraph(Query, frozen=True):
+    format: Annotated[
+        Literal["json", "text", "mermaid", "dot"], Meta(description="how the graph is written")
+    ] = "json"
+
+
+class OfContent(AsGraph, frozen=True, kw_only=True):
+    blob: Digest
+    direction: Annotated[Direction, Meta(description="`up`: who made it; `down`: who used it")] = "both"
+    depth: Annotated[int, Meta(ge=1, le=DEPTH_MAX, description="runs in a row that are followed")] = DEPTH
 
 
 class ListApprovals(Query, frozen=True):

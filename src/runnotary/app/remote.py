@@ -35,6 +35,7 @@ from runnotary.core.chain import RUN, Recorded
 from runnotary.core.errors import BlobNotFound, Damaged, FlowNotFound, NotFound, RunNotFound
 from runnotary.core.hashing import PREFIX, digest
 from runnotary.core.ids import to_text
+from runnotary.core.lineage import DEPTH, Direction
 from runnotary.core.permissions import Visible
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.engine.reader import Reader
@@ -138,6 +139,14 @@ class RemoteReader(Reader):
 
     def files(self, row: RunRow) -> list[Json]:
         return [file.raw for file in self._there.ask(records.files(to_text(row.id)))]
+
+    def lineage(self, row: RunRow) -> Json:
+        return self._there.ask(records.lineage(to_text(row.id)))
+
+    def across(
+        self, blob: str, direction: Direction = "both", depth: int = DEPTH, shown: Visible | None = None
+    ) -> Json:
+        return self._there.ask(records.across(blob, direction, depth))
 
     def output(self, task: Json, number: int, kind: str, after: int) -> bytes:
         """Return what an attempt has written to a stream beyond so many bytes; nothing if none is there."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import tempfile
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +16,10 @@ from runnotary.cli import copying, words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.copying import Item
 from runnotary.cli.output import Page, Part, emit
-from runnotary.core import lineage as origin
-from runnotary.core.errors import InvalidInput, NotFound
+from runnotary.core.errors import FileMissing, InvalidInput, NotFound
+from runnotary.core.hashing import PREFIX, is_digest
+from runnotary.core.lineage import DEPTH, DEPTH_MAX
+from runnotary.core.lineage_drawing import drawn
 
 Json = Any
 IN_MEMORY: Final = 16 * 1024 * 1024
@@ -105,15 +109,55 @@ def _print(reader: Reader, item: Item) -> None:
 
 
 def lineage(args: Namespace) -> int:
-    """Show which file came from which, through which step."""
+    """Show what came from what: in a run, or across runs around a content."""
+    if (args.run is None) == (args.blob is None):
+        raise InvalidInput("name a run, or a file with --blob", hint="see: runnotary run lineage --help")
+    if args.run is not None and (args.direction or args.depth is not None):
+        raise InvalidInput("--direction and --depth go with --blob: they lead from run to run")
+    if args.depth is not None and not 1 <= args.depth <= DEPTH_MAX:
+        raise InvalidInput(f"--depth: a number from 1 to {DEPTH_MAX}")
     with reading(settings_of(args)) as reader:
-        row = reader.resolve(args.run)
-        document, tasks = reader.document(row), reader.tasks(row)
-        flow = reader.flow_of(row.definition)
-        graph = origin.graph(flow, document, tasks)
-        graph["words"] = origin.words(flow, document, tasks)
-    emit(args.format, graph, lambda: _write_lineage(graph, tasks), each=graph["edges"], key="from")
+        if args.blob is not None:
+            graph = reader.across(_content(args.blob), args.direction or "both", args.depth or DEPTH)
+            tasks = []
+        else:
+            row = reader.resolve(args.run)
+            graph, tasks = reader.lineage(row), reader.tasks(row)
+    if args.format in ("text", "mermaid", "dot"):
+        print(drawn(graph, args.format), end="")
+        return 0
+    write = partial(_write_across, graph) if args.blob else partial(_write_lineage, graph, tasks)
+    emit(args.format, graph, write, each=graph["edges"], key="from")
     return 0
+
+
+def _content(named: str) -> str:
+    """Return the digest that is meant, or that of the file that is.
+
+    Raises:
+        FileMissing: there is no such file. InvalidInput: it is a folder.
+    """
+    if is_digest(named):
+        return named
+    path = Path(named)
+    if path.is_dir():
+        raise InvalidInput(f"{named} is a folder", hint="name a file, or a digest out of `run files`")
+    try:
+        with path.open("rb") as file:
+            return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as wrong:
+        raise FileMissing(f"{named} is no digest, and no file that can be read: {wrong.strerror}") from None
+
+
+def _write_across(graph: Json) -> None:
+    page = Page()
+    if not graph["edges"]:
+        page.line(f"no run that is over made {graph['blob']} or used it")
+        return
+    for line in drawn(graph, "text").splitlines():
+        page.line(line)
+    if graph["truncated"]:
+        page.line(("there is more: ask with --depth, or from a file further on", words.DIM))
 
 
 def _write_lineage(graph: Json, tasks: list[Json]) -> None:

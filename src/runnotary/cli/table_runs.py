@@ -7,6 +7,7 @@ from typing import Final
 from runnotary.cli.options import (
     ABOUT_A_RUN,
     FORCE,
+    FORMATS,
     NAMESPACE,
     OUTPUT,
     QUIET,
@@ -133,7 +134,40 @@ LOOKING: Final = (
             OUTPUT,
         ),
     ),
-    Command(("run", "lineage"), "runnotary.cli.files:lineage", "which file came from which", (RUN, OUTPUT)),
+    Command(
+        ("run", "lineage"),
+        "runnotary.cli.files:lineage",
+        "what came from what, in a run or across runs",
+        (
+            RUN._replace(kind="maybe"),
+            Option(("--blob",), "across runs: a file here, or sha256:…", metavar="FILE|HASH"),
+            Option(
+                ("--direction",),
+                "up: who made it; down: who used it (default both)",
+                choices=("up", "down", "both"),
+            ),
+            Option(("--depth",), "runs in a row that are followed (default 10)", "number", metavar="N"),
+            OUTPUT._replace(choices=(*FORMATS, "text", "mermaid", "dot")),
+        ),
+    ),
+    Command(
+        ("run", "export"),
+        "runnotary.cli.exporting:export",
+        "a run as a file: a bundle that verifies anywhere, or other people's forms",
+        (
+            RUN,
+            Option(
+                ("--format",),
+                "what kind of file (default bundle)",
+                choices=("bundle", "ro-crate", "openlineage", "html"),
+                into="form",
+            ),
+            Option(("--output",), "the file to make; else standard output", metavar="FILE"),
+            FORCE,
+        ),
+        details="A bundle is the whole record of a run that is over. Check it with `runnotary verify FILE`,\n"
+        "or without Runnotary with the program `verify.py` that it holds.",
+    ),
     Command(("run", "audit"), "runnotary.cli.listing:audit", "every recorded event", (RUN, OUTPUT)),
 )
 

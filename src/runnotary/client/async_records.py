@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runnotary.client import input_files, records
 from runnotary.client.async_connection import AsyncConnection
 from runnotary.client.results import RunFile, Task
+from runnotary.client.saving import arriving
 
 Json = Any
 
@@ -40,7 +42,7 @@ class AsyncRecords:
         return await self._connection.ask(records.file(run_id, name))
 
     async def run_lineage(self, run_id: str) -> dict[str, Json]:
-        """Return which file came from which, through which step: `nodes` and `edges`."""
+        """Return what came from what in a run: `nodes` and `edges`."""
         return dict(await self._connection.ask(records.lineage(run_id)))
 
     async def run_audit(self, run_id: str) -> list[dict[str, Json]]:

@@ -51,8 +51,13 @@ def file(run_id: str, name: str) -> Request[bytes]:
 
 
 def lineage(run_id: str) -> Request[Json]:
-    """Ask which file came from which, through which step."""
+    """Ask what came from what in a run."""
     return get(f"/runs/{segment(run_id)}/lineage", _json)
+
+
+def across(blob: str, direction: str, depth: int) -> Request[Json]:
+    """Ask which runs made a content and which used it, and on from there."""
+    return get("/lineage", _json, params={"blob": blob, "direction": direction, "depth": depth})
 
 
 def audit(run_id: str) -> Request[list[dict[str, Json]]]:

@@ -5,11 +5,13 @@ Written by `tools/unasync.py` from `async_records.py`; do not edit.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runnotary.client import input_files, records
 from runnotary.client.results import RunFile, Task
+from runnotary.client.saving import arriving
 from runnotary.client.sync_connection import Connection
 
 Json = Any
@@ -43,7 +45,7 @@ class Records:
         return self._connection.ask(records.file(run_id, name))
 
     def run_lineage(self, run_id: str) -> dict[str, Json]:
-        """Return which file came from which, through which step: `nodes` and `edges`."""
+        """Return what came from what in a run: `nodes` and `edges`."""
         return dict(self._connection.ask(records.lineage(run_id)))
 
     def run_audit(self, run_id: str) -> list[dict[str, Json]]:

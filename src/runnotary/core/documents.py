@@ -15,10 +15,11 @@ import msgspec
 from runnotary.core import asked
 from runnotary.core import events as ev
 from runnotary.core.chain import Recorded
+from runnotary.core.evidence import blobs_in_value
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import digest_bytes
 from runnotary.core.ids import attempt_id, from_text, task_id, to_text
-from runnotary.core.rows import KeyRow, Row, RunRow, TaskRow
+from runnotary.core.rows import KeyRow, Row, RunRow, TaskRow, UseRow
 from runnotary.core.run import Run, Task, split_key
 from runnotary.core.states import State
 from runnotary.core.times import maybe
@@ -77,6 +78,21 @@ def key_rows(run: Run) -> tuple[KeyRow, ...]:
     if created is None or not created.key:
         return ()
     return (KeyRow(created.by.principal, created.key, run.id, digest_bytes(created.key_body)),)
+
+
+def use_rows(run: Run, load: Callable[[str], Json]) -> tuple[UseRow, ...]:
+    """Return the rows of `uses` of a run that is over: what it was given, and what its tasks made.
+
+    What it was given it did not make, even if a task wrote it again. `load` returns the value of a blob: of
+    inputs too large for their event.
+    """
+    created = run.created
+    if created is None or run.finished is None:
+        return ()
+    inputs = load(created.inputs_large.blob) if created.inputs_large else created.inputs
+    given = {named.digest for named in blobs_in_value(inputs)}
+    made = {file.blob for task in run.tasks.values() for file in task.files.values()} - given
+    return tuple(UseRow(digest_bytes(blob), run.id, int(blob in made)) for blob in sorted(given | made))
 
 
 def _progress(run: Run) -> Json:

@@ -1,148 +1,286 @@
-"""The lineage of one run: which file came from which, through which step. As a graph, and as words.
+"""The lineage of one run: what came from what, through which step, as a graph. In words: `lineage_words.py`.
 
-Nodes are files (by content) and tasks. An edge leads from a file to the task that `used` it, from a task to
-the file it `made`, and from a task to one that it `informed`: an expression of the later one names the
-earlier, for a file or for a value. A value has no content to follow, but so its origin is known.
+Rules of this file:
+
+1. Nodes are `file` (by content), `task`, `variable` (what a step wrote or an output holds, if it is no
+   file), `parameter` (an input that is no file) and `run`. Edges lead from what was there first to what came
+   of it: `used` into a task, `generated` out of one, `derived` into an output, `triggered` from a run or a
+   fan-out to what it began, `continued_from` from the run that this one follows.
+2. There is no way around in a circle. Tasks come in the order of the flow; content that a task makes again
+   after somebody used it is a node of its own, `file:sha256:…@TASK`.
+3. What an attempt used and made is what the record says of it. For what has no attempt (a step that only
+   sets values) it is what its expressions name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
 
-from runnotary.core.flow import Flow, Step
+from runnotary.core.flow import Expression, Flow, Step
+from runnotary.core.references import Part
 
 Json = Any
-ARROW: Final = " ← "
+Graph = dict[str, Any]
+Direction = Literal["up", "down", "both"]
+"""From a content to where it came from, to what came of it, or to both."""
+
+DEPTH: Final = 10
+"""Runs in a row that are followed if nobody says otherwise."""
+
+DEPTH_MAX: Final = 100
+
+OF_DATA: Final = frozenset({"used", "generated", "derived"})
+"""Edges that say what came of what; the others say who began what."""
 
 
-def graph(flow: Flow, run: Json, tasks: Iterable[Json]) -> Json:
-    """Return `{"nodes": […], "edges": […]}` from a run's document and its tasks' documents."""
-    building = _Graph()
+def graph(flow: Flow, run: Json, tasks: Iterable[Json]) -> Graph:
+    """Return `{"run", "nodes", "edges"}` from a run's document and those of its tasks, in their order."""
+    building = _Graph(run)
     for name, value in (run["inputs"] or {}).items():
-        for file in _files(value):
-            building.file(file, role="input", name=name)
+        building.given(name, value)
+    for task in tasks:
+        if task["attempts"] or task["status"] == "success" or task.get("count") is not None:
+            building.task(flow.steps[task["step"]], task)
     for name, value in (run["outputs"] or {}).items():
-        for file in _files(value):
-            building.file(file, role="output", name=name)
-    ended = [task for task in tasks if task["attempts"] or task["status"] == "success"]
-    present = {task["step"] for task in ended}
-    for task in ended:
-        building.task(task)
-        for source in sorted(sources_of(flow.steps[task["step"]]) & present):
-            building.edge(f"task:{source}", f"task:{task['key']}", "informed")
-    return {"run": run["id"], "nodes": list(building.nodes.values()), "edges": list(building.edges.values())}
+        building.output(name, value, flow.outputs.get(name))
+    return building.done()
 
 
 class _Graph:
-    def __init__(self) -> None:
-        self.nodes: dict[str, Json] = {}
-        self.edges: dict[tuple[str, str, str], Json] = {}
+    def __init__(self, run: Json) -> None:
+        self._inputs: Final[dict[str, Json]] = run["inputs"] or {}
+        self._nodes: Final[dict[str, Json]] = {}
+        self._edges: Final[dict[tuple[str, str, str], Json]] = {}
+        self._left: Final[set[str]] = set()
+        """Nodes that an edge leads away from."""
+        self._made: Final[dict[str, list[tuple[str, str]]]] = {}
+        """Per content: the nodes that a task made, with its step."""
+        self._files: Final[dict[str, dict[str, list[str]]]] = {}
+        """Per step: its files by name, as nodes."""
+        self._values: Final[dict[str, list[str]]] = {}
+        """Per step: what it wrote, as nodes."""
+        self._run = f"run:{run['id']}"
+        self._text: Final[str] = run["id"]
+        self._add_run(run["id"], run["flow"] or run["id"], external=False)
+        if run["parent"]:
+            self._link(run["parent"]["run"], "triggered", run["parent"]["task"])
+        for link in run["links"]:
+            self._link(link["run"], "continued_from", link["rel"])
 
-    def file(self, file: Json, *, role: str, name: str) -> str:
-        """Note a file value; one content is one node, whatever it is called."""
-        blob = file.get("$file") or file.get("$dir") or file["blob"]
-        key = f"file:{blob}"
-        node = self.nodes.setdefault(
-            key, {"id": key, "kind": "file", "blob": blob, "size": file["size"], "names": [], "roles": {}}
-        )
-        if file["name"] not in node["names"]:
-            node["names"].append(file["name"])
-        if role in ("input", "output"):
-            node["roles"].setdefault(role, []).append(name)
+    def done(self) -> Graph:
+        """Return the graph; a file that no task of this run made came from outside."""
+        made = {edge["to"] for edge in self._edges.values() if edge["type"] == "generated"}
+        for node in self._nodes.values():
+            if node["type"] == "file":
+                node["external"] = node["id"] not in made
+        return {"run": self._text, "nodes": list(self._nodes.values()), "edges": list(self._edges.values())}
+
+    # --- runs ----------------------------------------------------------------------------------------
+
+    def _add_run(self, run: str, name: str, *, external: bool) -> str:
+        key = f"run:{run}"
+        known = {"id": key, "type": "run", "name": name, "run": run, "external": external}
+        self._nodes.setdefault(key, known)
         return key
 
-    def task(self, task: Json) -> None:
-        key = f"task:{task['key']}"
-        step, status = task["step"], task["status"]
-        self.nodes[key] = {"id": key, "kind": "task", "task": task["key"], "step": step, "status": status}
-        if not task["attempts"]:
+    def _link(self, run: str, kind: str, name: str) -> None:
+        if run != self._text:
+            self._edge(self._add_run(run, run, external=True), self._run, kind, name)
+
+    # --- inputs and outputs --------------------------------------------------------------------------
+
+    def given(self, name: str, value: Json) -> None:
+        """Take in an input: its files, or a parameter."""
+        files = list(files_in(value))
+        for file in files:
+            self._role(self._file(file), "input", name, file)
+        if not files:
+            self._nodes[f"parameter:{name}"] = {"id": f"parameter:{name}", "type": "parameter", "name": name}
+
+    def output(self, name: str, value: Json, expression: Expression | None) -> None:
+        """Take in an output: its files, or what its value was derived from."""
+        steps = frozenset() if expression is None else expression.steps
+        files = list(files_in(value))
+        for file in files:
+            self._role(self._content(file, steps), "output", name, file)
+        if files or value is None:
             return
-        attempt = task["attempts"][-1]
-        for name, value in attempt["inputs"].items():
-            for file in _files(value):
-                self.edge(self.file(file, role="used", name=name), key, "used", name)
-        for name, made in (attempt.get("outputs") or {}).items():
-            self.edge(key, self.file(made, role="made", name=name), "made", name)
+        node = self._variable("outputs", name)
+        for source in self._sources(() if expression is None else (expression,)):
+            self._edge(source, node, "derived")
 
-    def edge(self, source: str, target: str, kind: str, name: str = "") -> None:
-        edge = {"from": source, "to": target, "kind": kind}
-        self.edges[source, target, kind] = edge | ({"as": name} if name else {})
+    def _role(self, node: str, role: str, name: str, file: Json) -> None:
+        found = self._nodes[node]
+        if file["name"] not in found["names"]:
+            found["names"].append(file["name"])
+        found["roles"].setdefault(role, []).append(name)
+
+    # --- tasks ---------------------------------------------------------------------------------------
+
+    def task(self, step: Step, task: Json) -> None:
+        """Take in a task: what it used, then what it made."""
+        key = f"task:{task['key']}"
+        self._nodes[key] = {
+            "id": key,
+            "type": "task",
+            "name": task["key"],
+            "task": task["key"],
+            "step": task["step"],
+            "status": task["status"],
+        }
+        steps, before = sources_of(step), len(self._edges)
+        attempt = task["attempts"][-1] if task["attempts"] else None
+        fans_out = attempt is None and task.get("count") is not None
+        if task["key"] != task["step"]:
+            self._edge(f"task:{task['step']}", key, "triggered")
+        if attempt is not None:
+            for name, value in {**attempt.get("with", {}), **attempt["inputs"]}.items():
+                for file in files_in(value):
+                    self._edge(self._content(file, steps), key, "used", name)
+        for source in self._sources(_each(step) if fans_out else [*_expressions(step), *_each(step)]):
+            if attempt is None or not source.startswith("file:"):
+                self._edge(source, key, "used")
+        if len(self._edges) == before:
+            self._edge(self._run, key, "triggered")
+        if not fans_out:
+            self._made_by(task, key, attempt)
+
+    def _made_by(self, task: Json, key: str, attempt: Json) -> None:
+        files = self._files.setdefault(task["step"], {})
+        for name, made in ((attempt or {}).get("outputs") or {}).items():
+            node = self._made_file(made, task)
+            self._edge(key, node, "generated", name)
+            files.setdefault(name, []).append(node)
+        for name, value in (task["variables"] or {}).items():
+            if not any(files_in(value)):
+                self._edge(key, self._variable(task["step"], name), "generated")
+
+    # --- nodes ---------------------------------------------------------------------------------------
+
+    def _file(self, file: Json, again: str = "") -> str:
+        """Return the node of a content, made if it is not there."""
+        blob = blob_of(file)
+        key = f"file:{blob}" + (f"@{again}" if again else "")
+        if key not in self._nodes:
+            self._nodes[key] = {
+                "id": key,
+                "type": "file",
+                "name": file["name"],
+                "blob": blob,
+                "size": file["size"],
+                "names": [file["name"]],
+                "roles": {},
+                "external": True,
+            }
+        return key
+
+    def _made_file(self, file: Json, task: Json) -> str:
+        """Return the node of what a task made: that of its content, unless somebody used that before."""
+        key = f"file:{blob_of(file)}"
+        taken = key in self._left or "input" in self._nodes.get(key, {}).get("roles", {})
+        node = self._file(file, task["key"] if taken else "")
+        if file["name"] not in self._nodes[node]["names"]:
+            self._nodes[node]["names"].append(file["name"])
+        self._made.setdefault(blob_of(file), []).append((node, task["step"]))
+        return node
+
+    def _content(self, file: Json, steps: frozenset[str]) -> str:
+        """Return the node of a content as whoever refers to these steps sees it."""
+        makers = self._made.get(blob_of(file), [])
+        return next((node for node, step in reversed(makers) if step in steps), "") or self._file(file)
+
+    def _variable(self, of: str, name: str) -> str:
+        key = f"variable:{of}.{name}"
+        if key not in self._nodes:
+            self._nodes[key] = {"id": key, "type": "variable", "name": f"{of}.{name}"}
+            self._values.setdefault(of, []).append(key)
+        return key
+
+    def _sources(self, expressions: Iterable[Expression]) -> list[str]:
+        """Return the nodes that some expressions name, each once."""
+        found: dict[str, None] = {}
+        for expression in expressions:
+            for reference in expression.references:
+                found.update(dict.fromkeys(self._named(reference.parts)))
+        return list(found)
+
+    def _named(self, parts: tuple[Part, ...]) -> Iterator[str]:
+        match parts:
+            case ("inputs", str(name), *_) if f"parameter:{name}" in self._nodes:
+                yield f"parameter:{name}"
+            case ("inputs", str(name), *_):
+                yield from (self._file(file) for file in files_in(self._inputs.get(name)))
+            case ("inputs",):
+                yield from (self._file(file) for value in self._inputs.values() for file in files_in(value))
+                yield from (key for key in list(self._nodes) if key.startswith("parameter:"))
+            case ("steps", str(step), "files", str(name), *_):
+                yield from self._files.get(step, {}).get(name, ())
+            case ("steps", str(step), *rest):
+                yield from self._of_step(step, rest)
+
+    def _of_step(self, step: str, rest: list[Part]) -> Iterator[str]:
+        """Yield what a step wrote: one value, or all if the name is of none."""
+        if len(rest) > 1 and f"variable:{step}.{rest[1]}" in self._nodes:
+            yield f"variable:{step}.{rest[1]}"
+            return
+        yield from (node for some in self._files.get(step, {}).values() for node in some)
+        yield from self._values.get(step, ())
+
+    def _edge(self, source: str, target: str, kind: str, name: str = "") -> None:
+        edge = {"from": source, "to": target, "type": kind}
+        self._edges[source, target, kind] = edge | ({"as": name} if name else {})
+        self._left.add(source)
 
 
-def _files(value: Json) -> list[Json]:
-    """Return the file values in a value that is one, or a list of them."""
-    some = value if isinstance(value, list) else [value]
-    return [one for one in some if isinstance(one, dict) and ("$file" in one or "$dir" in one)]
+def blob_of(file: Json) -> str:
+    """Return the digest that a file value, or a file of an attempt, names."""
+    return str(file.get("$file") or file.get("$dir") or file["blob"])
+
+
+def files_in(value: Json) -> Iterator[Json]:
+    """Yield the file values in a value, in its order; it may be nested as deeply as its writer liked."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict) and ("$file" in one or "$dir" in one):
+            yield one
+        elif isinstance(one, dict):
+            left += reversed(one.values())
+        elif isinstance(one, list):
+            left += reversed(one)
 
 
 def sources_of(step: Step) -> frozenset[str]:
     """Return the steps whose values or files this one takes; order alone is no origin."""
-    expressions = [*step.with_.values(), *step.env.values(), *step.stage.values(), *step.set.values()]
-    expressions += [one for one in (step.for_each, step.wait_ms) if one is not None]
-    return frozenset().union(*(expression.steps for expression in expressions))
+    return frozenset().union(*(expression.steps for expression in (*_expressions(step), *_each(step))))
 
 
-# --- words -----------------------------------------------------------------------------------------
+def _expressions(step: Step) -> list[Expression]:
+    given = [*step.with_.values(), *step.env.values(), *step.stage.values(), *step.set.values()]
+    return [*given, *([step.wait_ms] if step.wait_ms is not None else [])]
 
 
-def words(flow: Flow, run: Json, tasks: Iterable[Json]) -> list[str]:
-    """Return a sentence per output file: `delays.svg ← picture ← table ← … ← flights.csv sha256:77aa…`.
-
-    Steps at the same distance stand together, and at the end stand the inputs that any of them took.
-    """
-    listed = list(tasks)
-    makers: dict[str, str] = {}
-    given: dict[str, dict[str, str]] = {}
-    for task in listed:
-        for attempt in task["attempts"][-1:]:
-            for made in (attempt.get("outputs") or {}).values():
-                makers.setdefault(made["blob"], task["step"])
-            used = given.setdefault(task["step"], {})
-            for value in attempt["inputs"].values():
-                used |= {file.get("$file") or file["$dir"]: file["name"] for file in _files(value)}
-    ran = {task["step"] for task in listed if task["attempts"] or task["status"] == "success"}
-    outputs = [file for value in (run["outputs"] or {}).values() for file in _files(value)]
-    if not outputs:
-        outputs = list(_last(listed, makers, given))
-    inputs = {file.get("$file") or file["$dir"] for v in (run["inputs"] or {}).values() for file in _files(v)}
-    sentences: dict[str, None] = {}
-    for file in outputs:
-        blob = file.get("$file") or file.get("$dir") or file["blob"]
-        levels = _levels(flow, makers.get(blob, ""), ran)
-        taken = {
-            known: name for level in levels for step in level for known, name in given.get(step, {}).items()
-        }
-        origin = sorted((name, known) for known, name in taken.items() if known in inputs)
-        parts = [file["name"], *(", ".join(level) for level in levels)]
-        if len(origin) == 1:
-            parts.append(f"{origin[0][0]} {origin[0][1][:11]}…")
-        elif origin:
-            parts.append(", ".join(name for name, _ in origin))
-        sentences[ARROW.join(parts)] = None
-    return list(sentences)
+def _each(step: Step) -> list[Expression]:
+    return [] if step.for_each is None else [step.for_each]
 
 
-def _last(tasks: list[Json], makers: dict[str, str], given: dict[str, dict[str, str]]) -> Iterator[Json]:
-    """Yield the files that no step took: what a run without declared outputs has to show."""
-    taken = set().union(*given.values())
-    for task in tasks:
-        for attempt in task["attempts"][-1:]:
-            for made in (attempt.get("outputs") or {}).values():
-                if made["blob"] not in taken and makers[made["blob"]] == task["step"]:
-                    yield made
+# --- along the edges ---------------------------------------------------------------------------------
 
 
-def _levels(flow: Flow, last: str, ran: set[str]) -> list[list[str]]:
-    """Return the steps behind one step, itself first, each as far back as its longest way."""
-    distance: dict[str, int] = {}
-    wave = {last} if last else set()
-    while wave:
-        far = max(distance.values(), default=-1) + 1
-        for step in wave:
-            distance[step] = far
-        wave = {source for step in wave for source in sources_of(flow.steps[step]) if source in ran}
-    levels: dict[int, list[str]] = {}
-    for step, far in distance.items():
-        levels.setdefault(far, []).append(step)
-    return [sorted(levels[far]) for far in sorted(levels)]
+def reached(found: Mapping[str, Json], starts: Iterable[str], *, back: bool) -> set[str]:
+    """Return the nodes of a graph that came of some of its nodes or, going back, that these came from."""
+    nexts: dict[str, list[str]] = {}
+    for edge in found["edges"]:
+        if edge["type"] not in OF_DATA:
+            continue
+        source, target = (edge["to"], edge["from"]) if back else (edge["from"], edge["to"])
+        nexts.setdefault(source, []).append(target)
+    seen: set[str] = set()
+    left = list(starts)
+    while left:
+        node = left.pop()
+        if node not in seen:
+            seen.add(node)
+            left += nexts.get(node, ())
+    return seen

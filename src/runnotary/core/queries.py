@@ -49,3 +49,16 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[int | str | None, bytes] | None = None
     limit: int = 50
     offset: int = 0
+
+
+class ContentQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Ended runs that `made` a content, or were given it: the newest that began before `before`, or the
+    oldest that began after `after`. `visible` is what the caller may see; None is all of it.
+    """
+
+    blob: str
+    made: bool
+    before: bytes | None = None
+    after: bytes | None = None
+    visible: Visible | None = None
+    limit: int = 50

@@ -88,4 +88,15 @@ class KeyRow(msgspec.Struct, frozen=True):
     body: bytes
 
 
-Row = RunRow | TaskRow | FlowRow | KeyRow
+class UseRow(msgspec.Struct, frozen=True):
+    """One row of `uses`; key `(blob, run)`: an ended run was given this content, or `made` it.
+
+    `blob` is the SHA-256 of a file, or of the manifest of a folder.
+    """
+
+    blob: bytes
+    run: bytes
+    made: int
+
+
+Row = RunRow | TaskRow | FlowRow | KeyRow | UseRow

@@ -22,7 +22,7 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import ENGINE_ACTOR, run_stream
 from runnotary.core.decide import Stimulus, decide
-from runnotary.core.documents import key_rows, rows
+from runnotary.core.documents import key_rows, rows, use_rows
 from runnotary.core.errors import Conflict, RunnotaryError
 from runnotary.core.fold import fold, replay
 from runnotary.core.ids import attempt_id
@@ -296,7 +296,9 @@ class Engine:
         touched, live.run.touched = live.run.touched, set()
         batch = by_actor(live.stream, events, expected, now)
         keyed = () if expected else key_rows(live.run)
-        batch[-1] = msgspec.structs.replace(batch[-1], rows=(*rows(live.run, touched), *keyed))
+        over = any(isinstance(event, ev.RunFinished) for _, event in events)
+        used = use_rows(live.run, self._attempts.value) if over else ()
+        batch[-1] = msgspec.structs.replace(batch[-1], rows=(*rows(live.run, touched), *keyed, *used))
         starts = self._attempts.starts(live, ready.values()) if ready else None
         results = await self._store.append(batch, starts)
         refusal = next((result for result in results if isinstance(result, Refusal)), None)

@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
-from runnotary.core import lineage as origin
 from runnotary.core import trees
 from runnotary.core.definition import define
 from runnotary.core.errors import (
@@ -31,6 +30,7 @@ from runnotary.core.errors import (
 from runnotary.core.evidence import blobs_in_value
 from runnotary.core.hashing import NotCanonical, is_digest
 from runnotary.core.ids import from_text, to_text
+from runnotary.core.lineage import Direction
 from runnotary.core.permissions import Action, People, Who, granted, require, visible
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow
@@ -264,13 +264,14 @@ class Questions:
 
     def lineage(self, who: Who, name: str) -> Json:
         """Return which file of a run came from which, as a graph and in words."""
-        row = self.seen(who, name)
-        flow, document, tasks = (
-            self.reader.flow_of(row.definition),
-            self.document(row),
-            self.reader.tasks(row),
-        )
-        return origin.graph(flow, document, tasks) | {"words": origin.words(flow, document, tasks)}
+        return self.reader.lineage(self.seen(who, name))
+
+    def across(self, who: Who, blob: str, direction: Direction, depth: int) -> Json:
+        """Return which runs that the caller may see made a content and which used it, and on from there.
+
+        Of what is not here, and of what only others may see, the answer is the same.
+        """
+        return self.reader.across(blob, direction, depth, visible(who.caller))
 
     def audit(self, who: Who, name: str, after: int = 0) -> Json:
         """Return the events of a run from after `after` on, as the record holds them."""

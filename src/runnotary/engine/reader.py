@@ -18,11 +18,14 @@ from runnotary.core.errors import FlowNotFound, InvalidInput, RunErased, RunNotF
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, is_id, to_text
+from runnotary.core.lineage import DEPTH, Direction, Graph, graph
+from runnotary.core.lineage_words import words
 from runnotary.core.permissions import People, Visible
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.times import to_text as time_text
 from runnotary.core.wire import audit_entry
+from runnotary.engine.origins import Origins
 from runnotary.ports import Blobs, Store
 
 Json = Any
@@ -166,6 +169,24 @@ class Reader:
     def audit(self, row: RunRow, after: int = 0) -> list[Json]:
         """Return the run's events as the record holds them, for reading: seq, time, type, facts."""
         return [audit_entry(entry) for entry in self.history(row, after)]
+
+    def lineage(self, row: RunRow) -> Json:
+        """Return what came from what in a run, as a graph and in words."""
+        flow, document, tasks = self.flow_of(row.definition), self.document(row), self.tasks(row)
+        return graph(flow, document, tasks) | {"words": words(flow, document, tasks)}
+
+    def across(
+        self, blob: str, direction: Direction = "both", depth: int = DEPTH, shown: Visible | None = None
+    ) -> Json:
+        """Return which runs made a content and which used it, and on from there, as a graph.
+
+        `depth` is how many runs in a row are followed; `shown` is what may be found, None is everything.
+        """
+        return Origins(self.store, self.own_graph, shown).answer(blob, direction, depth)
+
+    def own_graph(self, row: RunRow) -> Graph:
+        """Return the lineage of a run without its words."""
+        return graph(self.flow_of(row.definition), self.document(row), self.tasks(row))
 
     def value(self, blob: str) -> Json:
         """Return the JSON value of a blob."""

@@ -37,6 +37,7 @@ from runnotary.core.errors import (
     RunnotaryError,
 )
 from runnotary.core.evidence import Named, blobs_in, blobs_in_value
+from runnotary.core.hashing import digest_bytes
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Action
 from runnotary.core.queries import RunQuery
@@ -295,7 +296,8 @@ class Retention:
         for one in found:
             blobs[one.digest] = min(RANKS[one.form], blobs.get(one.digest, RANKS[one.form]))
         ended = self._parts.store.placed(stream, last)
-        return Burial(row, Erasure(row.id, seq, head, key), ended, blobs)
+        erasure = Erasure(row.id, seq, head, key, tuple(map(digest_bytes, blobs)))
+        return Burial(row, erasure, ended, blobs)
 
     def _gather(self, named: Iterable[Named], found: set[Named]) -> None:
         """Add blobs, and what those name in turn."""

@@ -77,6 +77,7 @@ class Commit:
             connection.execute(SQL["erase_bodies" if erasure.bodies else "erase_events"], (stream,))
             connection.execute(SQL["erase_run"], (erasure.run,))
             connection.execute(SQL["erase_tasks"], (erasure.run,))
+            connection.executemany(SQL["erase_use"], [(blob, erasure.run) for blob in erasure.blobs])
             if erasure.key is not None:
                 connection.execute(SQL["erase_key"], erasure.key)
         connection.executemany(SQL["erase_body"], self.blank)

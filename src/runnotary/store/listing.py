@@ -18,9 +18,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from runnotary.core.hashing import digest_bytes
 from runnotary.core.ids import TEXT_LENGTH, from_text, to_text
 from runnotary.core.permissions import Visible
-from runnotary.core.queries import RunQuery
+from runnotary.core.queries import ContentQuery, RunQuery
 from runnotary.core.rows import RunRow
 from runnotary.store.statements import SQL
 
@@ -79,6 +80,21 @@ def count_runs(connection: sqlite3.Connection, query: RunQuery) -> int:
     clauses = [*filters(every), *_one_of("status", query.status), *_one_of("flow", query.flow)]
     count: int = connection.execute(*statement(SQL["count_runs"], clauses)).fetchone()[0]
     return count
+
+
+def runs_with(connection: sqlite3.Connection, query: ContentQuery) -> list[RunRow]:
+    """Return runs that made a content, or were given it."""
+    clauses = [Clause("uses.blob = ? AND uses.made = ?", (digest_bytes(query.blob), int(query.made)))]
+    if query.before is not None:
+        clauses.append(Clause("uses.run < ?", (query.before,)))
+    if query.after is not None:
+        clauses.append(Clause("uses.run > ?", (query.after,)))
+    if query.visible is not None:
+        clauses += _visible(query.visible)
+    sql, values = statement(SQL["runs_with"], clauses)
+    way = "DESC" if query.after is None else "ASC"
+    found = connection.execute(f"{sql} ORDER BY uses.run {way} LIMIT ?", [*values, query.limit])
+    return [RunRow(*row) for row in found]
 
 
 def page(query: RunQuery, clauses: list[Clause], size: int) -> tuple[str, list[Any]]:

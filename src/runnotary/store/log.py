@@ -27,13 +27,13 @@ from runnotary.core.errors import Conflict, Damaged
 from runnotary.core.events import By, EngineNoted, StreamErased
 from runnotary.core.ledger import HOME, Ledger, fold, salt_of
 from runnotary.core.notes import PublicKey
-from runnotary.core.queries import RunQuery
+from runnotary.core.queries import ContentQuery, RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
 from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
-from runnotary.store import migrate, tree
+from runnotary.store import migrate, tree, uses
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.erased import Erased, tombstone_of
-from runnotary.store.listing import count_runs, list_runs, teach
+from runnotary.store.listing import count_runs, list_runs, runs_with, teach
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.small_blobs import SmallBlobs
@@ -90,7 +90,8 @@ class SqliteStore:
             connection = connect_writer(home, durability)
             try:
                 refuse_rollback(home, connection, copies)
-                migrate.prepare(connection, lambda new: _found(new, clock.now(), chance))
+                moved = uses.fill(home)
+                migrate.prepare(connection, lambda new: _found(new, clock.now(), chance), moved=moved)
                 tree.complete_now(connection)
             except BaseException:
                 connection.close()
@@ -334,6 +335,10 @@ class SqliteStore:
     def runs(self, query: RunQuery) -> list[RunRow]:
         """Return one page of runs, in the order asked for."""
         return list_runs(self._reader(), query)
+
+    def runs_with(self, query: ContentQuery) -> list[RunRow]:
+        """Return runs that made a content, or were given it."""
+        return runs_with(self._reader(), query)
 
     def count(self, query: RunQuery) -> int:
         """Return how many runs there are, whatever page was asked for."""

@@ -27,8 +27,10 @@ def prepare(
     connection: sqlite3.Connection,
     founding: Callable[[sqlite3.Connection], None],
     migrations: list[str] | None = None,
+    moved: Callable[[sqlite3.Connection, int], None] | None = None,
 ) -> None:
-    """Bring the database to this release's schema; `founding` writes what a new home begins with.
+    """Bring the database to this release's schema; `founding` writes what a new home begins with, `moved`
+    what SQL cannot say about an older one, whose version it is told.
 
     Raises:
         HomeVersion: a newer release, or another program, wrote this database.
@@ -45,6 +47,8 @@ def prepare(
         else:
             for step in steps[version:]:
                 _run(connection, step)
+            if moved is not None and version < len(steps):
+                moved(connection, version)
         if version != len(steps):
             connection.execute(f"PRAGMA user_version = {len(steps)}")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")

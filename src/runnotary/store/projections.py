@@ -16,10 +16,15 @@ from typing import Any, Final
 
 import msgspec
 
-from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
+from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow, UseRow
 from runnotary.store.statements import SQL
 
-_PUT: Final = ((TaskRow, SQL["put_task"]), (FlowRow, SQL["put_flow"]), (KeyRow, SQL["put_key"]))
+_PUT: Final = (
+    (TaskRow, SQL["put_task"]),
+    (FlowRow, SQL["put_flow"]),
+    (KeyRow, SQL["put_key"]),
+    (UseRow, SQL["put_use"]),
+)
 _INDEXED: Final = ("id", "flow", "status", "ended_at")
 _PLAIN: Final = tuple(name for name in RunRow.__struct_fields__ if name not in _INDEXED)
 _update_values: Final = attrgetter(*_PLAIN, *_INDEXED)
@@ -31,7 +36,9 @@ class Drafts:
     __slots__ = ("_new", "_rows")
 
     def __init__(self) -> None:
-        self._rows: dict[type, dict[Any, Row]] = {RunRow: {}, TaskRow: {}, FlowRow: {}, KeyRow: {}}
+        self._rows: dict[type, dict[Any, Row]] = {
+            kind: {} for kind in (RunRow, TaskRow, FlowRow, KeyRow, UseRow)
+        }
         self._new: set[bytes] = set()
 
     def add(self, rows: Iterable[Row], *, new: bool) -> None:
@@ -70,4 +77,6 @@ def key_of(row: Row) -> Any:
         return row.run, row.key
     if isinstance(row, KeyRow):
         return row.principal, row.key
+    if isinstance(row, UseRow):
+        return row.blob, row.run
     return row.namespace, row.name

@@ -31,7 +31,8 @@ from runnotary.store.sqlite import connect_reader, database
 from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import BlobCheck
 from runnotary.store.verify_log import LogCheck, Outside, Trust
-from runnotary.store.verify_streams import Sources, StreamCheck
+from runnotary.store.verify_sources import Sources
+from runnotary.store.verify_streams import StreamCheck
 
 ERASURES_SHOWN = 20
 __all__ = ["Finding", "Report", "verify"]

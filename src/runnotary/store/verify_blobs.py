@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -80,6 +80,14 @@ class BlobCheck:
             return
         if not same:
             self._notes.found("definition", digest, "is not in canonical form")
+
+    def value(self, digest: str) -> Any:
+        """Return the JSON value of a blob.
+
+        Raises:
+            BlobNotFound, Damaged, DecodeError: there is none.
+        """
+        return msgspec.json.decode(self.blobs.get(digest))
 
     def code(self, flow: Flow) -> None:
         """Check that the code a flow pins is here."""

@@ -27,74 +27,16 @@ from runnotary.core.flow import Flow
 from runnotary.core.fold import replay
 from runnotary.core.ids import to_text
 from runnotary.core.ledger import replay as replay_ledger
-from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
+from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow, UseRow
 from runnotary.store.projections import key_of
 from runnotary.store.report import Notebook
 from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import DEFINING, BlobCheck
 from runnotary.store.verify_erased import Erasures
+from runnotary.store.verify_sources import Fields, Made, Side, Sources, by_blob
 
-Fields = tuple[Any, ...]
 _DIGEST_AT: Final = chain.ENVELOPE_SIZE - 32
-_TABLES: Final = {RunRow: "runs", TaskRow: "tasks", FlowRow: "flows", KeyRow: "keys"}
-
-
-class Side:
-    """A second cursor in key order, walked beside the streams: hands out what belongs to a key."""
-
-    def __init__(self, rows: Iterable[Fields], surplus: Callable[[Fields], None]) -> None:
-        self._groups = groupby(rows, itemgetter(0))
-        self._surplus = surplus
-        self._key: Any = None
-        self._group: Iterator[Fields] | None = None
-        self._advance()
-
-    def take(self, wanted: bytes) -> list[Fields]:
-        """Return the rows of this key; those before it belong to nobody."""
-        while self._group is not None:
-            if self._key == wanted:
-                taken = list(self._group)
-                self._advance()
-                return taken
-            if _sortable(self._key) > _sortable(wanted):
-                break
-            self._drop()
-        return []
-
-    def finish(self) -> None:
-        """Report what is left: it belongs to nobody."""
-        while self._group is not None:
-            self._drop()
-
-    def _drop(self) -> None:
-        for row in self._group or ():
-            self._surplus(row)
-        self._advance()
-
-    def _advance(self) -> None:
-        self._key, self._group = next(self._groups, (None, None))
-
-
-class Sources:
-    """The cursors of one walk: of the whole store, or of one run."""
-
-    def __init__(self, connection: sqlite3.Connection, run: bytes | None) -> None:
-        if run is None:
-            self.events: Iterable[Fields] = connection.execute(SQL["all_events"])
-            self.log: Iterable[Fields] = connection.execute(SQL["all_log"])
-            self.runs: Iterable[Fields] = connection.execute(SQL["all_runs"])
-            self.tasks: Iterable[Fields] = connection.execute(SQL["all_tasks"])
-        else:
-            stream = chain.run_stream(run)
-            self.events = connection.execute(SQL["stream_events"], (stream,))
-            self.log = connection.execute(SQL["stream_log"], (stream,))
-            self.runs = connection.execute(SQL["run"], (run,))
-            self.tasks = connection.execute(SQL["run_tasks"], (run,))
-        self._connection = connection
-
-    def keys(self, row: KeyRow) -> list[Fields]:
-        """Return what stands in the place of a row of `keys`."""
-        return self._connection.execute(SQL["key"], (row.principal, row.key)).fetchall()
+_TABLES: Final = {RunRow: "runs", TaskRow: "tasks", FlowRow: "flows", KeyRow: "keys", UseRow: "uses"}
 
 
 class StreamCheck:
@@ -115,6 +57,7 @@ class StreamCheck:
         log = Side(sources.log, self._log_without_events)
         runs = Side(sources.runs, lambda row: self._surplus(RunRow, row))
         tasks = Side(sources.tasks, lambda row: self._surplus(TaskRow, row))
+        uses = Side(sources.uses or (), lambda row: self._surplus(UseRow, by_blob(row)))
         for stream, events in groupby(sources.events, itemgetter(0)):
             self._notes.counts["streams"] += 1
             if not isinstance(stream, bytes):
@@ -122,13 +65,14 @@ class StreamCheck:
                 continue
             records = self._records(stream, events, log.take(stream))
             if stream[:1] == chain.RUN:
-                found = (runs.take(stream[1:]), tasks.take(stream[1:]))
-                self._run(stream[1:], records, *found, sources.keys)
+                run = stream[1:]
+                used = list(map(by_blob, uses.take(run))) if sources.uses is not None else None
+                self._run(run, records, Made(runs.take(run), tasks.take(run), used), sources)
             elif stream[:1] == chain.LEDGER:
                 self._ledger(stream, records)
             for _ in records:
                 continue  # Whoever folds may give up; the chain is checked to its end.
-        for side in (log, runs, tasks):
+        for side in (log, runs, tasks, uses):
             side.finish()
 
     # --- one stream ------------------------------------------------------------------------------
@@ -219,20 +163,21 @@ class StreamCheck:
         self,
         run_id: bytes,
         records: Iterator[Recorded],
-        run: list[Fields],
-        tasks: list[Fields],
-        keys: Callable[[KeyRow], list[Fields]],
+        stored: Made,
+        sources: Sources,
     ) -> None:
         name = chain.stream_name(chain.run_stream(run_id))
         if self.erased.have_emptied(name):
-            self._emptied(name, records, run, tasks)
+            self._emptied(name, records, stored)
             return
         self._notes.counts["runs"] += 1
         keyed: tuple[KeyRow, ...] = ()
+        used: tuple[UseRow, ...] = ()
         try:
             state = replay(run_id, records, self._known_flow)
             expected = documents.rows(state) if self._sound else ()
             keyed = documents.key_rows(state)
+            used = documents.use_rows(state, self._blobs.value) if self._sound else ()
         except _NoFlow:
             expected = ()
         except Exception as wrong:  # noqa: BLE001 - facts that no code foresaw are what is looked for here
@@ -245,19 +190,19 @@ class StreamCheck:
         if not expected or not self._sound:
             self._notes.counts["unfolded"] += 1
             return
-        self._compare(RunRow, expected[:1], run)
-        self._compare(TaskRow, expected[1:], tasks)
-        self._notes.counts["tasks"] += len(tasks)
+        self._compare(RunRow, expected[:1], stored.run)
+        self._compare(TaskRow, expected[1:], stored.tasks)
+        self._compare(UseRow, used, sources.used(used) if stored.uses is None else stored.uses)
+        self._notes.counts["tasks"] += len(stored.tasks)
         for row in keyed:
-            self._compare(KeyRow, (row,), keys(row))
+            self._compare(KeyRow, (row,), sources.keys(row))
 
-    def _emptied(
-        self, name: str, records: Iterator[Recorded], run: list[Fields], tasks: list[Fields]
-    ) -> None:
+    def _emptied(self, name: str, records: Iterator[Recorded], stored: Made) -> None:
         """Check that nothing is left of a run that was erased but its envelopes."""
         if next(records, None) is not None:
             self._notes.found("body", name, "its tombstone says that its bodies are gone, but some are here")
-        left: tuple[tuple[type[Row], list[Fields]], ...] = ((RunRow, run), (TaskRow, tasks))
+        left: tuple[tuple[type[Row], list[Fields]], ...]
+        left = ((RunRow, stored.run), (TaskRow, stored.tasks), (UseRow, stored.uses or []))
         for kind, rows in left:
             for row in rows:
                 self._surplus(kind, row)
@@ -354,12 +299,6 @@ def _types(rows: list[Fields]) -> list[list[type]]:
 
 def _same_type(stored: Any, meant: Any) -> bool:
     return isinstance(meant, stored.__class__)
-
-
-def _sortable(key: Any) -> tuple[int, Any]:
-    """Order keys as SQLite does, text before blobs, so that one of the wrong type cannot stop the walk."""
-    rank = 2 if isinstance(key, bytes) else 1 if isinstance(key, str) else 0
-    return rank, key if rank else (key or 0)
 
 
 def _shown(key: Any) -> str:

@@ -73,6 +73,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: put_key
 INSERT INTO keys (principal, key, run, body) VALUES (?, ?, ?, ?);
 
+-- A run that ends has its rows written once; a commit that is tried again finds them there.
+-- name: put_use
+INSERT INTO uses (blob, run, made) VALUES (?, ?, ?) ON CONFLICT (blob, run) DO NOTHING;
+
 -- === purging: together with the tombstone, in its commit, and nowhere else ==============================
 
 -- name: erase_events
@@ -93,6 +97,9 @@ DELETE FROM tasks WHERE run = ?;
 
 -- name: erase_key
 DELETE FROM keys WHERE principal = ? AND key = ?;
+
+-- name: erase_use
+DELETE FROM uses WHERE blob = ? AND run = ?;
 
 -- Only of blobs that nothing in the record names any more.
 -- name: drop_blob
@@ -120,6 +127,13 @@ SELECT count(*) FROM runs;
 
 -- name: key
 SELECT * FROM keys WHERE principal = ? AND key = ?;
+
+-- The runs that took a content in, or made it, newest or oldest first: conditions and order follow.
+-- name: runs_with
+SELECT runs.* FROM uses CROSS JOIN runs ON runs.id = uses.run;
+
+-- name: use
+SELECT * FROM uses WHERE blob = ? AND run = ?;
 
 -- One step of the index for each: a ledger may be long.
 -- name: ledgers
@@ -203,6 +217,10 @@ SELECT * FROM runs ORDER BY id;
 
 -- name: all_tasks
 SELECT * FROM tasks ORDER BY run, key;
+
+-- Stands by content; what is walked beside the runs is sorted first.
+-- name: all_uses
+SELECT run, blob, made FROM uses ORDER BY run, blob;
 
 -- name: all_flows
 SELECT * FROM flows ORDER BY namespace, name;

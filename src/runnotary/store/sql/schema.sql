@@ -1,7 +1,7 @@
 -- The record of one home. Everything here is evidence, or made from evidence and compared with it by `verify`.
 --
 -- 1. `events` and `log` are only ever appended to; a purge takes all events of one run, and its tombstone is an
---    event. `runs`, `tasks`, `flows` and `keys` are projections: columns and their order are those of the structs
+--    event. `runs`, `tasks`, `flows`, `keys` and `uses` are projections: columns and their order are those of the structs
 --    in core/rows.py, and their content follows from the events alone.
 -- 2. Keys are time-ordered, so inserts stay at the end of each tree; a random key costs five times as much.
 -- 3. What core/states.py says about states is said here again, so that no code can store what the law forbids.
@@ -124,6 +124,15 @@ CREATE TABLE keys (
     run BLOB NOT NULL CHECK (length(run) = 16),
     body BLOB NOT NULL CHECK (length(body) = 32),
     PRIMARY KEY (principal, key)
+) WITHOUT ROWID, STRICT;
+
+-- Which content an ended run was given (`made` 0) or made (1), for the question where a file came from and went.
+-- One narrow tree by content: a second one by run would double its bytes, and a run's own rows follow from its events.
+CREATE TABLE uses (
+    blob BLOB NOT NULL CHECK (length(blob) = 32),
+    run BLOB NOT NULL CHECK (length(run) = 16),
+    made INTEGER NOT NULL CHECK (made = 0 OR made = 1),
+    PRIMARY KEY (blob, run)
 ) WITHOUT ROWID, STRICT;
 
 -- Small bytes under their own SHA-256; larger ones are files. A table with a rowid on purpose: digests are

@@ -11,3 +11,12 @@ CREATE TABLE checkpoints (
     size INTEGER PRIMARY KEY CHECK (size >= 1),
     note TEXT NOT NULL
 ) STRICT;
+
+-- Which ended run took which content in, and which made it. The rows of older runs follow from their events.
+
+CREATE TABLE uses (
+    blob BLOB NOT NULL CHECK (length(blob) = 32),
+    run BLOB NOT NULL CHECK (length(run) = 16),
+    made INTEGER NOT NULL CHECK (made = 0 OR made = 1),
+    PRIMARY KEY (blob, run)
+) WITHOUT ROWID, STRICT;

@@ -1,0 +1,276 @@
+"""Lineage across runs, by content: which runs made a file, which used it, and on from there.
+
+Rules of this file:
+
+1. Two runs are linked by what one made and the other was given: the same bytes. Within a run it is its own
+   lineage that tells which of its inputs a file came from.
+2. What a run was given was made before it began. So a chain never comes back to where it was; content that
+   is made again after it was used is a node of its own, `file:sha256:…@RUN`.
+3. A run that the caller may not see is not there, and nothing is found through it. The store leaves it out,
+   so that neither counts nor limits tell of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from runnotary.core.errors import BlobNotFound, Damaged
+from runnotary.core.hashing import digest
+from runnotary.core.ids import to_text
+from runnotary.core.lineage import Direction, Graph, reached
+from runnotary.core.permissions import Visible
+from runnotary.core.queries import ContentQuery
+from runnotary.core.rows import RunRow
+from runnotary.core.times import maybe
+from runnotary.core.times import to_text as time_text
+from runnotary.core.words import short_digest
+from runnotary.ports import Store
+
+Json = Any
+RUNS_MAX: Final = 500
+CONTENTS_MAX: Final = 10_000
+"""More than so many make the answer `truncated`."""
+
+EMPTY: Final = digest(b"")
+"""Many files are empty; none of them came from another."""
+
+
+class Place(NamedTuple):
+    """A content whose makers or users are looked for: its node, the run it was met at, and how far that is.
+
+    `maker` is the run that made it, which stands in the graph only if somebody used it.
+    """
+
+    node: str
+    blob: str
+    run: bytes | None
+    level: int
+    maker: RunRow | None = None
+
+
+class Origins:
+    """One question, and the graph that answers it."""
+
+    def __init__(self, store: Store, own: Callable[[RunRow], Graph], shown: Visible | None) -> None:
+        """`own` gives the lineage of one run; `shown` is what may be found, None is everything."""
+        self._store: Final = store
+        self._own_graph: Final = own
+        self._shown: Final = shown
+        self._nodes: Final[dict[str, Json]] = {}
+        self._edges: Final[dict[tuple[str, str], Json]] = {}
+        self._nexts: Final[dict[str, list[str]]] = {}
+        self._entered: Final[set[str]] = set()
+        self._graphs: Final[dict[bytes, Graph]] = {}
+        self._contents = 0
+        self._truncated = False
+
+    def answer(self, blob: str, direction: Direction, depth: int) -> Json:
+        """Return the graph around a content, as a document."""
+        start = self._file(f"file:{blob}", blob, ())
+        if direction != "down":
+            self._walk(start, blob, depth, up=True)
+        if direction != "up":
+            self._walk(start, blob, depth, up=False)
+        return {
+            "blob": blob,
+            "direction": direction,
+            "depth": depth,
+            "truncated": self._truncated,
+            "nodes": list(self._nodes.values()),
+            "edges": list(self._edges.values()),
+        }
+
+    def _walk(self, start: str, blob: str, depth: int, *, up: bool) -> None:
+        places = deque([Place(start, blob, None, 0)])
+        met: set[tuple[str, bytes]] = set()
+        while places:
+            place = places.popleft()
+            if place.level >= depth or (place.level and place.blob == EMPTY):
+                continue
+            for row in self._runs(place, up=up):
+                if up:
+                    self._made(row, place)
+                else:
+                    self._used(row, place)
+                if (place.blob, row.id) not in met:
+                    met.add((place.blob, row.id))
+                    places += self._before(row, place) if up else self._after(row, place)
+
+    def _made(self, row: RunRow, place: Place) -> None:
+        """Put in that a run made what was met at another one, or is asked about."""
+        node = self._generated(row, place.node, place.blob)
+        if node != place.node and place.run is not None:
+            self._edge(node, f"run:{to_text(place.run)}", "used", {})
+
+    def _used(self, row: RunRow, place: Place) -> None:
+        """Put in that a run used what another one made, or what is asked about."""
+        node = place.node
+        if place.maker is not None:
+            node = self._generated(place.maker, node, place.blob)
+        self._taken(row, node, place.blob)
+
+    def _runs(self, place: Place, *, up: bool) -> list[RunRow]:
+        """Return the runs that made a content before it was met, or used it afterwards."""
+        self._contents += 1
+        if self._contents > CONTENTS_MAX:
+            self._truncated = True
+            return []
+        query = ContentQuery(
+            blob=place.blob,
+            made=up,
+            before=place.run if up else None,
+            after=None if up else place.run,
+            visible=self._shown,
+            limit=RUNS_MAX + 1,
+        )
+        room = RUNS_MAX - len(self._graphs)
+        kept: list[RunRow] = []
+        for row in self._store.runs_with(query):
+            if row.id not in self._graphs:
+                if room <= 0:
+                    self._truncated = True
+                    continue
+                room -= 1
+            kept.append(row)
+            self._graph(row)
+        return kept
+
+    # --- within a run --------------------------------------------------------------------------------
+
+    def _graph(self, row: RunRow) -> Graph:
+        found = self._graphs.get(row.id)
+        if found is None:
+            try:
+                found = self._own_graph(row)
+            except (Damaged, BlobNotFound):  # what it was given and made is known, and no more
+                found = {"run": to_text(row.id), "nodes": [], "edges": []}
+            self._graphs[row.id] = found
+        return found
+
+    def _own(self, row: RunRow, blob: str, *, up: bool) -> list[Json]:
+        """Return the nodes of a content in a run's own lineage: as it made it, or as it was given it."""
+        nodes = [node for node in self._graph(row)["nodes"] if node.get("blob") == blob]
+        return [node for node in nodes if up or "input" in node["roles"]]
+
+    def _before(self, row: RunRow, place: Place) -> list[Place]:
+        """Return what a run was given that a content which it made came from."""
+        found = self._graph(row)
+        behind = reached(found, [node["id"] for node in self._own(row, place.blob, up=True)], back=True)
+        given = {node["blob"] for node in _files(found, behind) if "input" in node["roles"]}
+        return [
+            Place(self._taken(row, f"file:{blob}", blob), blob, row.id, place.level + 1)
+            for blob in sorted(given)
+        ]
+
+    def _after(self, row: RunRow, place: Place) -> list[Place]:
+        """Return what a run made that came of a content which it was given.
+
+        What it used itself on the way is part of the answer only if another run used it too.
+        """
+        found = self._graph(row)
+        ahead = reached(found, [node["id"] for node in self._own(row, place.blob, up=False)], back=False)
+        used = {edge["from"] for edge in found["edges"]}
+        given = {node["blob"] for node in _files(found) if "input" in node["roles"]}
+        places: dict[str, Place] = {}
+        for node in _files(found, ahead):
+            blob = node["blob"]
+            if blob not in given:
+                key = f"file:{blob}"
+                if "output" in node["roles"] or node["id"] not in used:
+                    key = self._generated(row, key, blob)
+                places[blob] = Place(key, blob, row.id, place.level + 1, row)
+        return list(places.values())
+
+    # --- the graph -----------------------------------------------------------------------------------
+
+    def _generated(self, row: RunRow, key: str, blob: str) -> str:
+        """Put in that a run made a content; return the node that now stands for it."""
+        own = self._own(row, blob, up=True)
+        made, said = {node["id"] for node in own}, {}
+        for edge in self._graph(row)["edges"]:
+            if edge["to"] in made and edge["type"] == "generated":
+                said = {"as": edge.get("as", ""), "task": edge["from"].removeprefix("task:")}
+                break
+        run = self._run(row)
+        for node in (key, f"file:{blob}@{to_text(row.id)}"):
+            if self._edge(run, node, "generated", said):
+                key = node
+                break
+        return self._file(key, blob, own)
+
+    def _taken(self, row: RunRow, key: str, blob: str) -> str:
+        """Put in that a run was given a content; return the node that now stands for it."""
+        own = self._own(row, blob, up=False)
+        said = {"as": ", ".join(name for node in own for name in node["roles"]["input"])}
+        run = self._run(row)
+        for node in (key, f"file:{blob}@{to_text(row.id)}"):
+            if self._edge(node, run, "used", said):
+                key = node
+                break
+        return self._file(key, blob, own)
+
+    def _edge(self, source: str, target: str, kind: str, said: Json) -> bool:
+        """Put an edge in, unless it would lead around in a circle."""
+        if (source, target) in self._edges:
+            return True
+        if self._leads(target, source):
+            return False
+        more = {name: value for name, value in said.items() if value}
+        self._edges[source, target] = {"from": source, "to": target, "type": kind, **more}
+        self._nexts.setdefault(source, []).append(target)
+        self._entered.add(target)
+        return True
+
+    def _leads(self, source: str, target: str) -> bool:
+        if target not in self._entered:
+            return source == target
+        seen: set[str] = set()
+        left = [source]
+        while left:
+            node = left.pop()
+            if node == target:
+                return True
+            if node not in seen:
+                seen.add(node)
+                left += self._nexts.get(node, ())
+        return False
+
+    def _file(self, key: str, blob: str, known: Iterable[Json]) -> str:
+        """Return a node of a content, made if it is not there; `known` are those of runs' own lineages."""
+        node = self._nodes.setdefault(
+            key,
+            {"id": key, "type": "file", "name": short_digest(blob), "blob": blob, "size": None, "names": []},
+        )
+        for one in known:
+            node["names"] += [name for name in one["names"] if name not in node["names"]]
+            node["name"], node["size"] = node["names"][0], one["size"]
+        return key
+
+    def _run(self, row: RunRow) -> str:
+        key = f"run:{to_text(row.id)}"
+        self._nodes.setdefault(
+            key,
+            {
+                "id": key,
+                "type": "run",
+                "name": row.flow or to_text(row.id),
+                "run": to_text(row.id),
+                "namespace": row.namespace,
+                "flow": row.flow or None,
+                "definition_hash": row.definition,
+                "status": row.status,
+                "created_by": row.created_by,
+                "created_at": time_text(row.created_at),
+                "ended_at": maybe(row.ended_at),
+            },
+        )
+        return key
+
+
+def _files(found: Graph, some: Collection[str] | None = None) -> Iterator[Json]:
+    """Yield the files of a graph, or those among some of its nodes."""
+    return (
+        node for node in found["nodes"] if node["type"] == "file" and (some is None or node["id"] in some)
+    )
