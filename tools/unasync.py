@@ -37,6 +37,7 @@ WORDS = [
     (r"\baclosing\b", "closing"),
     (r"\baclose\b", "close"),
     (r"\baread\b", "read"),
+    (r"\baiter_bytes\b", "iter_bytes"),
 ]
 RUFF = [sys.executable, "-m", "ruff"]
 

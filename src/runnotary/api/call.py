@@ -19,6 +19,7 @@ from runnotary.core.permissions import Who
 from runnotary.engine.following import Frame
 from runnotary.engine.operations import Operations
 from runnotary.engine.questions import Bytes
+from runnotary.ports import Export
 
 Json = Any
 
@@ -63,6 +64,12 @@ class Written(msgspec.Struct, frozen=True):
     media_type: str
 
 
+class Made(msgspec.Struct, frozen=True):
+    """A file that was made for this call."""
+
+    export: Export
+
+
 @dataclass(frozen=True)
 class Feed:
     """Frames that arrive as they happen."""
@@ -71,5 +78,5 @@ class Feed:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Document | Content | Written | Feed
+Answer = Document | Content | Written | Made | Feed
 Handler = Callable[[Call], Answer | Awaitable[Answer]]

@@ -10,13 +10,13 @@ import msgspec
 
 from runnotary import __version__
 from runnotary.api.problems import MEDIA_TYPE, Problem
-from runnotary.api.route import BYTES, EVENTS, JSON, TEXT, Route
+from runnotary.api.route import BYTES, EVENTS, JSON, TEXT, ZIP, Route
 from runnotary.api.wire import Update
 from runnotary.engine.requests import RunRequest
 
 Json = Any
 REFERENCE: Final = "#/components/schemas/{name}"
-RAW: Final = (BYTES, TEXT, EVENTS)
+RAW: Final = (BYTES, TEXT, EVENTS, ZIP)
 ALWAYS: Final = {
     400: "The request cannot be read",
     401: "Nobody knows who asks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from runnotary.api.call import Call, Content, Document, Feed, Written
+from runnotary.api.call import Call, Content, Document, Feed, Made, Written
 from runnotary.api.flows import namespace_of
 from runnotary.core.errors import InvalidInput
 from runnotary.core.lineage_drawing import drawn
@@ -73,6 +73,10 @@ def _drawn(graph: Json, form: Literal["json", "text", "mermaid", "dot"]) -> Docu
 
 def audit(call: Call) -> Document:
     return Document(call.operations.audit(call.who, call.path["run"], call.query.after))
+
+
+async def export(call: Call) -> Made:
+    return Made(await call.operations.export(call.who, call.path["run"], call.query.format))
 
 
 # --- blobs -----------------------------------------------------------------------------------------

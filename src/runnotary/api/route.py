@@ -21,6 +21,9 @@ JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
 EVENTS: Final = "text/event-stream"
+ZIP: Final = "application/zip"
+HTML: Final = "text/html"
+NDJSON: Final = "application/x-ndjson"
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

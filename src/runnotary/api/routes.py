@@ -13,7 +13,9 @@ from runnotary.api.route import (
     BYTES,
     BYTES_OF,
     FEED,
+    HTML,
     KNOWN,
+    NDJSON,
     NOTHING,
     PART,
     READ,
@@ -25,6 +27,7 @@ from runnotary.api.route import (
     STARTING,
     TEXT,
     WHY,
+    ZIP,
 )
 from runnotary.api.route import row as _row
 from runnotary.api.routes_of_log import OF_LOG
@@ -183,6 +186,17 @@ OF_RECORDS: Final = (
         query=wire.OfContent,
         also=(TEXT,),
         problems=(),
+    ),
+    _row(
+        "GET /runs/{run}/export",
+        records.export,
+        "A run as a file: a bundle that verifies anywhere, or in other people's forms",
+        READ,
+        bytes,
+        query=wire.AsFile,
+        media=ZIP,
+        also=(NDJSON, HTML),
+        problems=(404, 409),
     ),
     _row("GET /runs/{run}/audit", records.audit, "Every event", READ, results.Audit, query=wire.AfterSeq),
     _row("GET /runs/{run}/events", records.run_events, "Events as they happen", READ, bytes, **FEED),

@@ -101,6 +101,12 @@ class ListApprovals(Query, frozen=True):
     cursor: Cursor = ""
 
 
+class AsFile(Query, frozen=True):
+    format: Annotated[
+        Literal["bundle", "ro-crate", "openlineage", "html"], Meta(description="what kind of file")
+    ] = "bundle"
+
+
 class OfTask(Query, frozen=True):
     item: (
         Annotated[int, Meta(ge=0, le=10_000_000, description="task of a `for_each` step, from 0")] | None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import runnotary
@@ -22,7 +23,6 @@ from runnotary.core.events import KeyChanged, StreamErased
 from runnotary.core.ids import to_text
 from runnotary.core.rows import RunRow
 from runnotary.engine.reader import Reader
-from runnotary.exports.formats import FORMATS
 from runnotary.exports.material import LogRow, Material, Stored, Tombstone
 from runnotary.ports import Export
 from runnotary.store.log import SqliteStore
@@ -47,6 +47,8 @@ class Exporting:
             NotEnded: the form is for runs that are over.
             BlobNotFound, Damaged: the record of the run is not whole, or nothing may be signed any more.
         """
+        from runnotary.exports.formats import FORMATS
+
         chosen = FORMATS.get(form)
         if chosen is None:
             raise InvalidInput(f"there is no format {form[:40]}", hint=f"one of: {', '.join(FORMATS)}")
@@ -55,6 +57,15 @@ class Exporting:
         made = await asyncio.to_thread(chosen.make, material)
         name = f"{material.run['flow'] or 'run'}-{to_text(row.id)}{chosen.suffix}"
         return Export(name, chosen.media_type, iter((made,)) if isinstance(made, bytes) else made)
+
+    async def write(self, row: RunRow, form: str, target: Path) -> int:
+        """Write a run in a form to a file that is not there yet; return its size in bytes.
+
+        Raises:
+            FileExistsError: it is there. All that `export` raises; then it is not.
+        """
+        export = await self.export(row, form)
+        return await asyncio.to_thread(_write, export, target)
 
     async def _gathered(self, row: RunRow, loop: asyncio.AbstractEventLoop) -> Material:
         """Gather all of a run; one that grows meanwhile is looked at again, so often at most.
@@ -148,6 +159,15 @@ class Exporting:
     def _signed(self, loop: asyncio.AbstractEventLoop, text: str) -> str:
         """Have a manifest signed, from a thread that is not the loop's."""
         return asyncio.run_coroutine_threadsafe(self._store.signed(text), loop).result()
+
+
+def _write(export: Export, target: Path) -> int:
+    with target.open("xb") as file:
+        try:
+            return sum(file.write(piece) for piece in export.pieces)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
 
 
 def _readable(events: tuple[Stored, ...] | list[Stored]) -> Iterator[Recorded]:

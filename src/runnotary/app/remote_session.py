@@ -111,6 +111,14 @@ class ServerSession:
         started: str = (await self._ask(asked))["id"]
         return started
 
+    async def export(self, run: str, form: str, target: Path) -> int:
+        def written() -> int:
+            with target.open("xb") as file:
+                self._there.save(records.export(run, form), file)
+                return file.tell()
+
+        return await asyncio.to_thread(written)
+
     async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
         return await self._ask(access_request(verb, words))
 

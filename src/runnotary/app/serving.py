@@ -26,6 +26,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from runnotary.app.addresses import announced
+from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded, HomeFiles
 from runnotary.app.observing import observed
 from runnotary.app.reporting import lines
@@ -65,7 +66,8 @@ class Served(NamedTuple):
 def operations_of(home: Embedded) -> Operations:
     """Return the facade of a home; the event loop must be running."""
     files = HomeFiles(home.settings.home, home.blobs)
-    return Operations(home.service, home.access, home.reader, files, home.proofs)
+    exporting = Exporting(home.store, home.reader)
+    return Operations(home.service, home.access, home.reader, files, exporting, home.proofs)
 
 
 def served(home: Embedded, *, local: By | None, metrics: Metrics | None = None) -> Served:

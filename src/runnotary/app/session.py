@@ -16,6 +16,7 @@ import msgspec
 
 from runnotary.api.control import ControlClient, ControlServer
 from runnotary.app.access import answered
+from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded, engine_socket
 from runnotary.app.intake import StartRequest, find, keep, nameless, taken_in
 from runnotary.app.proving import answered as proven
@@ -68,6 +69,13 @@ class Session(Protocol):
 
     async def rerun(self, run: str, key: str) -> str:
         """Start the same definition on the same inputs again; returns the new run's id, durable on return."""
+
+    async def export(self, run: str, form: str, target: Path) -> int:
+        """Write a run in a form to a file that is not there yet; return its size in bytes.
+
+        Raises:
+            NotEnded: the form is for runs that are over.
+        """
 
     async def access(self, verb: str, words: Mapping[str, Json]) -> Json:
         """Change who may do what: one of `app.access.CHANGES`, with its words."""
@@ -193,6 +201,10 @@ class LocalSession:
         started, _ = await self.home.service.rerun(from_text(run), operating_user(), key=key)
         return to_text(started)
 
+    async def export(self, run: str, form: str, target: Path) -> int:
+        exporting = Exporting(self.home.store, self.home.reader)
+        return await exporting.write(self.home.reader.resolve(run), form, target)
+
     def _document(self, run: str) -> Json:
         return self.home.reader.document(self.home.reader.resolve(run))
 
@@ -253,6 +265,8 @@ class LocalSession:
         match request:
             case {"op": "act", "verb": str(verb), "reason": str(reason)}:
                 return await self.act(run, verb, reason)
+            case {"op": "export", "form": str(form), "target": str(target)}:
+                return await self.export(run, form, Path(target))
             case {"op": "answer", "task": str(task), "approve": bool(yes), "reason": str(reason)}:
                 seen = str(request.get("seen", ""))
                 return await self.answer(run, task, approve=yes, reason=reason, seen=seen)
@@ -324,6 +338,15 @@ class NeighbourSession:
         return await self._ask(
             "answer", lambda engine: engine.answer(run, task, **words), run=run, task=task, **words
         )
+
+    async def export(self, run: str, form: str, target: Path) -> int:
+        def own(engine: LocalSession) -> Awaitable[int]:
+            target.unlink(missing_ok=True)  # of the engine that went while it wrote
+            return engine.export(run, form, target)
+
+        said = {"form": form, "target": str(target.absolute())}
+        size: int = await self._ask("export", own, run=run, **said)
+        return size
 
     async def sweep(self, verb: str, words: Mapping[str, Json]) -> Json:
         said = dict(words)

@@ -14,6 +14,7 @@ from runnotary.app.records import reading
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of, settings_of_home
 from runnotary.cli.output import Page, Part, emit
+from runnotary.cli.verify_bundle import is_bundle, verify_bundle
 from runnotary.config import Settings
 from runnotary.core.errors import Damaged, FileMissing, InvalidInput, RunNotFound
 from runnotary.core.ids import TEXT_LENGTH, from_text
@@ -28,6 +29,8 @@ def verify(args: Namespace) -> int:
     """Check a run, a task, the runs of a flow, or everything. Whatever is damaged is exit status 10."""
     if sum(map(bool, (args.run, args.task, args.flow))) > 1:
         raise InvalidInput("verify: name a run, a task or a flow", hint="runnotary verify --help")
+    if is_bundle(args.run):
+        return verify_bundle(args)
     settings = settings_of(args)
     document = _there(settings, args) if settings.url else _here(settings, args)
     emit(args.format, document, lambda: _write(Page(), document), key="ok")

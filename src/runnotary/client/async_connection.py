@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import monotonic
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, BinaryIO, Final, ParamSpec, TypeVar
 
 import httpx2
 
@@ -92,6 +92,26 @@ class AsyncConnection:
             timeout=httpx2.Timeout(self._timeout, read=self._timeout + request.wait),
         )
         return Answer(response.status_code, dict(response.headers), response.content)
+
+    async def save(self, request: Request[bytes], file: BinaryIO) -> None:
+        """Write what a server sends to a file, piece by piece.
+
+        Raises:
+            RunnotaryError: what the server says is wrong.
+            Unreachable: nobody answers, or not to the end.
+        """
+        try:
+            async with self._http.stream(
+                request.method, request.path, params=list(request.params), headers=dict(request.headers)
+            ) as response:
+                if response.status_code != httpx2.codes.OK:
+                    body = await response.aread()
+                    checked(Answer(response.status_code, dict(response.headers), body))
+                self._answered = True
+                async for piece in response.aiter_bytes():
+                    file.write(piece)
+        except httpx2.TransportError as failure:
+            raise unreachable(self._place.url, request, failure) from failure
 
     async def events(self, following: Following) -> AsyncGenerator[RunEvent, None]:
         """Yield the events of a feed, each once, until it ends; connect again whenever it breaks off.

@@ -74,3 +74,8 @@ def keep(data: bytes) -> Request[dict[str, Json]]:
     """Keep bytes; the answer says under which hash. The same bytes twice are kept once."""
     headers = {"content-type": "application/octet-stream"}
     return Request("POST", f"{API}/blobs", _json, (), headers, data, repeatable=True)
+
+
+def export(run_id: str, form: str) -> Request[bytes]:
+    """Ask for a run as a file; it may be long, so `Connection.save` takes it."""
+    return get(f"/runs/{segment(run_id)}/export", _bytes, params={"format": form})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from time import monotonic
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, BinaryIO, Final, ParamSpec, TypeVar
 
 import httpx2
 
@@ -95,6 +95,26 @@ class Connection:
             timeout=httpx2.Timeout(self._timeout, read=self._timeout + request.wait),
         )
         return Answer(response.status_code, dict(response.headers), response.content)
+
+    def save(self, request: Request[bytes], file: BinaryIO) -> None:
+        """Write what a server sends to a file, piece by piece.
+
+        Raises:
+            RunnotaryError: what the server says is wrong.
+            Unreachable: nobody answers, or not to the end.
+        """
+        try:
+            with self._http.stream(
+                request.method, request.path, params=list(request.params), headers=dict(request.headers)
+            ) as response:
+                if response.status_code != httpx2.codes.OK:
+                    body = response.read()
+                    checked(Answer(response.status_code, dict(response.headers), body))
+                self._answered = True
+                for piece in response.iter_bytes():
+                    file.write(piece)
+        except httpx2.TransportError as failure:
+            raise unreachable(self._place.url, request, failure) from failure
 
     def events(self, following: Following) -> Generator[RunEvent, None, None]:
         """Yield the events of a feed, each once, until it ends; connect again whenever it breaks off.

@@ -48,6 +48,33 @@ class Records:
         """Return what came from what in a run: `nodes` and `edges`."""
         return dict(self._connection.ask(records.lineage(run_id)))
 
+    def lineage(
+        self, blob: str, *, direction: Literal["up", "down", "both"] = "both", depth: int = 10
+    ) -> dict[str, Json]:
+        """Return which runs made a file (`up`) and which used it (`down`), by its hash, and on from there.
+
+        `depth` is how many runs in a row are followed.
+        """
+        return dict(self._connection.ask(records.across(blob, direction, depth)))
+
+    def export_run(
+        self,
+        run_id: str,
+        output: str | PathLike[str],
+        *,
+        format: Literal["bundle", "ro-crate", "openlineage", "html"] = "bundle",
+    ) -> Path:
+        """Write a run to a file: a bundle that verifies anywhere, or a form of other people's.
+
+        The file has its name when it is complete, and takes the place of one that is there.
+
+        Raises:
+            NotEnded: the run goes on, and a bundle is of one that is over.
+        """
+        with arriving(output) as file:
+            self._connection.save(records.export(run_id, format), file)
+        return Path(output)
+
     def run_audit(self, run_id: str) -> list[dict[str, Json]]:
         """Return the events of a run as the record holds them."""
         return self._connection.ask(records.audit(run_id))

@@ -33,6 +33,7 @@ from runnotary.engine.reader import Reader
 from runnotary.engine.requests import Changes, RunRequest
 from runnotary.engine.service import Service
 from runnotary.engine.submission import Submission, Wishes
+from runnotary.ports import Export, Exporter
 
 Json = Any
 DEFAULT: Final = "default"
@@ -45,9 +46,16 @@ class Operations(Questions):
     """The operations of one home: its questions, and what changes something."""
 
     def __init__(
-        self, service: Service, access: Access, reader: Reader, places: Places, proofs: Proofs
+        self,
+        service: Service,
+        access: Access,
+        reader: Reader,
+        places: Places,
+        exporter: Exporter,
+        proofs: Proofs,
     ) -> None:
         super().__init__(reader, places)
+        self._exporter: Final = exporter
         self.access: Final = access
         self.approvals: Final = Answering(self, service.answers)
         self.proofs: Final = proofs
@@ -278,6 +286,16 @@ class Operations(Questions):
             query, who.by, action=action, older_than=older_than, reason=reason, dry_run=dry_run
         )
         return {"runs": [to_text(run) for run in gone], "count": len(gone), "dry_run": dry_run}
+
+    async def export(self, who: Who, name: str, form: str) -> Export:
+        """Return a run as a file for others; what can go wrong goes wrong before its first piece.
+
+        Raises:
+            InvalidInput: there is no such form.
+            NotEnded: the form is for runs that are over.
+            BlobNotFound, Damaged: the record of the run is not whole, or nothing may be signed any more.
+        """
+        return await self._exporter.export(self.seen(who, name), form)
 
     # --- following -----------------------------------------------------------------------------
 

@@ -131,8 +131,8 @@ def _event(material: Material, stored: Stored) -> Event:
 
 
 def _covers(stone: Tombstone, seq: int) -> bool:
-    seqs = json.loads(stone.body[chain.NONCE_SIZE :]).get("seqs")
-    return not seqs or seq in seqs
+    said = json.loads(stone.body[chain.NONCE_SIZE :])
+    return seq <= said.get("length", 0) if said.get("bodies") else seq in said.get("seqs", ())
 
 
 # --- the members -----------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ class Report:
     def parts(self) -> list[str]:
         """What was checked, in words."""
         known = self.checked
-        words = ["definition", f"code {counted(known['code'], 'file')}"] if "code" in known else []
+        words = ["definition"] if "definition" in known else []
+        words += [f"code {counted(known['code'], 'file')}"] if known.get("code") else []
         words += [
             counted(known[one], one.removesuffix("s")) for one in ("events", "attempts") if one in known
         ]
@@ -166,6 +167,14 @@ class _Check:
             if name in listed:
                 raise Refused(f"MANIFEST names {shown(name)} twice")
             listed[name] = [digest, size]
+        self._compare(listed)
+        raw = bytes.fromhex(run.removeprefix("run "))
+        if run != f"run {raw.hex()}" or len(raw) != 16:
+            raise Refused(f"{MANIFEST} names no run")
+        return raw
+
+    def _compare(self, listed: dict[str, list[str]]) -> None:
+        """Check that the members are those of the manifest, and no others."""
         for name in sorted((NEEDED | listed.keys()) - {MANIFEST}):
             member = self._zip.member(name)
             if listed.get(name) != [member.digest, str(member.size)]:
@@ -175,7 +184,6 @@ class _Check:
                 raise Refused(f"{name} is there, and MANIFEST does not name it")
             if BLOB.fullmatch(name) and name != blob_name(member.digest):
                 raise Refused(f"{name} holds other bytes than its name says")
-        return bytes.fromhex(run.removeprefix("run "))
 
     # --- the record --------------------------------------------------------------------------------
 
@@ -240,12 +248,12 @@ class _Check:
         stones = self._zip.lines(TOMBSTONES) if missing or TOMBSTONES in self._zip.members else ()
         for stone in stones:
             body = self._tombstone(stone, size, root)
-            there = {seq for seq in missing if self._position(seq) < stone["pos"]}
-            gone = there & set(body.get("seqs") or there)
+            said = range(1, body["length"] + 1) if body.get("bodies") else body.get("seqs", ())
+            gone = {seq for seq in missing if seq in said and self._position(seq) < stone["pos"]}
             missing -= gone
             by, why = body["by"]["principal"], body.get("reason") or "no reason given"
-            said = f"what {counted(len(gone), 'event')} said: erased by {shown(by)}: {shown(why)}"
-            self._report.not_proven.append(said)
+            what = f"what {counted(len(gone), 'event')} said: erased by {shown(by)}: {shown(why)}"
+            self._report.not_proven.append(what)
         if missing:
             raise Refused(f"event {min(missing)}: its body is missing, and nothing says that it was erased")
 

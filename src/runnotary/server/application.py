@@ -31,7 +31,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
-from runnotary.api.call import Answer, Call, Content, Document, Written
+from runnotary.api.call import Answer, Call, Content, Document, Made, Written
 from runnotary.api.openapi import description
 from runnotary.api.parameters import parameters
 from runnotary.api.route import Route
@@ -193,6 +193,8 @@ class Application:
         head = request.method == "HEAD"
         if isinstance(answer, Written):
             return Response(answer.data, 200, media_type=answer.media_type)
+        if isinstance(answer, Made):
+            return contents.made(answer.export, head=head)
         if isinstance(answer, Content):
             wanted = request.headers.get("range", "")
             return await contents.response(answer, self.operations.reader.blobs, wanted, head=head)

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from runnotary.api.call import Content
 from runnotary.core.errors import NotFound
 from runnotary.engine.questions import Bytes
-from runnotary.ports import Blobs
+from runnotary.ports import Blobs, Export
 
 PIECE: Final = 256 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -132,13 +132,23 @@ def span(wanted: str, size: int) -> tuple[int, int] | None:
     return begin, end
 
 
+def made(export: Export, *, head: bool) -> Response:
+    """Return the response that is a file made for this request: to be kept, whatever a browser could show."""
+    headers = {"content-disposition": _named("attachment", export.name)}
+    if head:
+        return Response(b"", 200, headers, export.media_type)
+    return StreamingResponse(export.pieces, 200, headers, export.media_type)
+
+
+def _named(kind: str, name: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name)[:200] or "file"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
 def headers_of(content: Content) -> dict[str, str]:
     """Return the headers that say what the bytes are, whatever their name may hold."""
-    name = content.bytes.name
-    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name)[:200] or "file"
     kind = "inline" if content.media_type.startswith("text/plain") else "attachment"
-    named = f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    found = {"content-disposition": named, "accept-ranges": "bytes"}
+    found = {"content-disposition": _named(kind, content.bytes.name), "accept-ranges": "bytes"}
     if content.bytes.digest:
         found["etag"] = f'"{content.bytes.digest}"'
     if content.bytes.cut:

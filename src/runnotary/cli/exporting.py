@@ -1,0 +1,73 @@
+"""`run export`: a run as a file, for those who have no home of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from argparse import Namespace
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from runnotary.app.records import document_of
+from runnotary.app.session import session
+from runnotary.cli.asked import settings_of
+from runnotary.config import Settings
+from runnotary.core.errors import Conflict, InvalidInput
+
+BUNDLE = "bundle"
+ZIPS = (BUNDLE, "ro-crate")
+
+
+def export(args: Namespace) -> int:
+    """Write a run to a file, or to standard output if that is no terminal.
+
+    Raises:
+        NotEnded: the run goes on, and the form is for runs that are over.
+        Conflict: the file exists.
+    """
+    settings, form = settings_of(args), args.form or BUNDLE
+    run = document_of(settings, args.run)["id"]
+    if args.output:
+        _to_file(settings, run, form, Path(args.output), force=args.force)
+        return 0
+    if form in ZIPS and sys.stdout.isatty():
+        raise InvalidInput(f"a {form} is no text: where to?", hint="runnotary run export RUN --output FILE")
+    with TemporaryDirectory(prefix="runnotary-") as folder:
+        growing = Path(folder) / "export"
+        asyncio.run(_written(settings, run, form, growing))
+        with growing.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
+    return 0
+
+
+def _to_file(settings: Settings, run: str, form: str, target: Path, *, force: bool) -> None:
+    exists = Conflict(f"{target} exists", hint="--force replaces what is there")
+    if target.is_dir():
+        raise Conflict(f"{target} is a folder", hint="name a file in it")
+    if not force and os.path.lexists(target):
+        raise exists
+    target.parent.mkdir(parents=True, exist_ok=True)
+    growing = target.with_name(f".{target.name[:100]}.{os.getpid()}")
+    try:
+        size = asyncio.run(_written(settings, run, form, growing))
+        if force:
+            growing.replace(target)
+        else:
+            target.hardlink_to(growing)
+    except FileExistsError:
+        raise exists from None
+    finally:
+        with suppress(FileNotFoundError):
+            growing.unlink()
+    print(f"{target}: {size:,} bytes")
+    if form == BUNDLE:
+        print(f"check it: runnotary verify {target}")
+
+
+async def _written(settings: Settings, run: str, form: str, target: Path) -> int:
+    async with session(settings) as engine:
+        return await engine.export(run, form, target)
