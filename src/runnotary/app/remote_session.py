@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,7 +23,7 @@ from runnotary.app.remote_access import access_request
 from runnotary.app.system import new_key
 from runnotary.client import approvals as ask_approvals
 from runnotary.client import flows as ask_flows
-from runnotary.client import runs, streams
+from runnotary.client import records, runs, streams
 from runnotary.client.async_connection import AsyncConnection
 from runnotary.client.request import Request, key_header, segment, send
 from runnotary.client.words import RunChanges
