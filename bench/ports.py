@@ -56,6 +56,9 @@ class NullStore:
     def position(self) -> int:
         return 0
 
+    def sealed(self) -> int:
+        return 0
+
     def placed(self, stream: bytes, seq: int) -> int:
         return 0
 

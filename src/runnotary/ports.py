@@ -171,6 +171,9 @@ class Store(Protocol):
     def position(self) -> int:
         """Return the last position of the log."""
 
+    def sealed(self) -> int:
+        """Return how many entries of the log the newest checkpoint covers."""
+
     def placed(self, stream: bytes, seq: int) -> int:
         """Return the position in the log of the commit that brought an event; 0 if there is none."""
 

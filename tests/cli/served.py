@@ -26,6 +26,7 @@ VOLATILE = (
     ),
     (re.compile(r"(\"(pid|cpu_s|cpu_ms|max_rss_bytes|ready_at|started_at|exited_at|at)\": )[0-9.]+"), r"\1…"),
     (re.compile(r"( · |\n +)runnotary run shell \S+ \S+"), ""),  # needs the files of a home
+    (re.compile(r"(\"sealed\": )(null|[0-9]+)"), r"\1…"),  # a checkpoint comes a moment after the end
     (re.compile(r" +"), " "),  # a column is as wide as the longest time in it
     (re.compile(r"\"names\": \[[^]]*\]"), '"names": […]'),
     (re.compile(r"(head|--cursor) [\w:-]+…?"), r"\1 …"),

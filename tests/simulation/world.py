@@ -233,6 +233,9 @@ class MemoryStore:
     def position(self) -> int:
         return len(self.log)
 
+    def sealed(self) -> int:
+        return 0
+
     def placed(self, stream: bytes, seq: int) -> int:
         return next((one.pos for one in self.log if one.stream == stream and one.seq >= seq), 0)
 

@@ -22,10 +22,15 @@ class Trigger(Result, frozen=True):
 
 
 class Log(Result, frozen=True):
-    """The run's stream: how many events, and the hash that commits to all of them."""
+    """The run's stream: how many events, and the hash that commits to all of them.
+
+    `sealed` is the size of the newest checkpoint, if that covers all of them; it changes without the run,
+    and without its etag.
+    """
 
     events: int
     head: str
+    sealed: int | None
 
 
 class Failure(Result, frozen=True):

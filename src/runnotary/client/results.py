@@ -42,10 +42,14 @@ class RunError(msgspec.Struct):
 
 
 class Log(msgspec.Struct):
-    """How many events the run's record has, and the hash of the last, which commits to all of them."""
+    """How many events the run's record has, and the hash of the last, which commits to all of them.
+
+    `sealed` is the size of the newest checkpoint, once that covers all of them.
+    """
 
     events: int = 0
     head: str = ""
+    sealed: int | None = None
 
 
 class Items(msgspec.Struct):

@@ -37,11 +37,14 @@ RUNS_HELD: Final = 256
 
 
 class Ends(msgspec.Struct, frozen=True):
-    """The two ends of a run: what began it; the length and head of its stream, the outcome if it has one."""
+    """The two ends of a run: what began it; length and head of its stream, and where its last event stands in
+    the log; the outcome if it has one.
+    """
 
     created: ev.RunCreated
     seq: int
     head: bytes
+    pos: int
     finished: ev.RunFinished | None
 
 
@@ -109,6 +112,8 @@ class Reader:
         """Return the run document (design §4)."""
         ends = self.ends(row)
         document: Json = run_document(row, ends.created, ends.finished, digest_text(ends.head))
+        sealed = self.store.sealed()
+        document["log"]["sealed"] = sealed if 0 < ends.pos <= sealed else None
         if document.get("outputs_ref"):
             document["outputs"] = self.value(document["outputs_ref"])
         if document.get("inputs_ref"):
@@ -123,7 +128,8 @@ class Reader:
         stream = run_stream(run)
         created = self._created(run)
         seq, head = self.store.head(stream)
-        return Ends(created, seq, head, self._finished(stream, length) if ended else None)
+        pos = self.store.placed(stream, seq)
+        return Ends(created, seq, head, pos, self._finished(stream, length) if ended else None)
 
     def _beginning(self, run: bytes) -> ev.RunCreated:
         created = next(iter(self.store.read(run_stream(run)))).event

@@ -233,6 +233,13 @@ class SqliteStore:
         pos: int = self._reader().execute(SQL["last_pos"]).fetchone()[0]
         return pos
 
+    def sealed(self) -> int:
+        """Return how many entries of the log the newest checkpoint covers."""
+        if self._writer is not None:
+            return self._writer.sealing.covered
+        row = self._reader().execute(SQL["newest_checkpoint"]).fetchone()
+        return 0 if row is None else int(row[0])
+
     def placed(self, stream: bytes, seq: int) -> int:
         """Return the position in the log of the commit that brought an event; 0 if there is none."""
         row = self._reader().execute(SQL["pos_of"], (stream, seq)).fetchone()

@@ -72,6 +72,8 @@ class Sealing:
         if row is not None:
             self._size, self.note = row
         self._before = (self._size, self.note)
+        self.covered = self._size
+        """How many entries the newest durable checkpoint covers; to be read in any thread."""
 
     @property
     def size(self) -> int:
@@ -157,7 +159,8 @@ class Sealing:
     def kept(self) -> None:
         """The commit with the row is durable: let the note out."""
         if self._pending is not None:
-            self._outside.publish(self._pending[1])
+            self.covered, note = self._pending
+            self._outside.publish(note)
             self._pending = None
 
     def change_key(self, name: str, state: KeyEnd, by: By, reason: str) -> PublicKey:

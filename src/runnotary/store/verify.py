@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runnotary.core import chain, definition
-from runnotary.core.errors import RunNotFound
+from runnotary.core.errors import HomeVersion, RunNotFound
 from runnotary.core.events import RunCreated
 from runnotary.core.flow import Flow
 from runnotary.core.ids import to_text
@@ -62,7 +62,7 @@ def verify(
     with notes.reading("database"):
         if not database(home).is_file():
             refuse_rollback(home, None, copies)
-        with _snapshot(home) as connection:
+        with _snapshot(home, copies) as connection:
             chosen = _chosen(connection, run, flow)
             blobs = BlobCheck(home, notes, lambda: connection, deep=deep, one_run=chosen is not None)
             streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
@@ -80,10 +80,14 @@ def verify(
 
 
 @contextmanager
-def _snapshot(home: Path) -> Iterator[sqlite3.Connection]:
+def _snapshot(home: Path, copies: Sequence[Path]) -> Iterator[sqlite3.Connection]:
     connection = connect_reader(home)
     try:
-        migrate.require_current(connection)
+        try:
+            migrate.require_current(connection)
+        except HomeVersion:  # an empty database, or one of an older release, may be an older copy
+            refuse_rollback(home, connection, copies)
+            raise
         connection.text_factory = _text
         connection.execute(SQL["begin_read"])
         yield connection
