@@ -1,0 +1,184 @@
+"""Whose word a bundle is: keys that follow each other, that were revoked, and witnesses."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+import runnotary
+from runnotary.app.home import Embedded
+from runnotary.core import notes
+from runnotary.core.chain import ENGINE_ACTOR, ledger_stream
+from runnotary.core.events import By, KeyChanged
+from runnotary.exports.bundle_keys import Key, NoKey, key_of
+from runnotary.ports import Append
+from tests.exports.bundles import (
+    Holder,
+    Members,
+    checked,
+    exported,
+    in_home,
+    lines,
+    lines_of,
+    members_of,
+    refused,
+)
+from tests.exports.recorded import PATIENCE_S, SILENT
+
+BY = By("user:ada")
+WHEN = 1_700_000_000
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home of its own, whose keys a test changes; with one run."""
+    (tmp_path / "silent.yaml").write_text(SILENT)
+    with runnotary.Client(home=str(tmp_path / "home"), timeout=PATIENCE_S) as client:
+        client.run_flow(tmp_path / "silent.yaml", {}, wait=PATIENCE_S)
+    return tmp_path / "home"
+
+
+def rotate(home: Path, *, revoke: bool = False) -> Key:
+    """Put another key in the place of the one in use; return the one that was."""
+    old = Holder.of(home).key
+
+    async def work(opened: Embedded) -> None:
+        await opened.store.change_key("", "revoked" if revoke else "retired", BY, "a test")
+
+    in_home(home, work)
+    assert Holder.of(home).key != old
+    return old
+
+
+def test_who_knows_an_older_key_can_trust_a_newer_one(home: Path) -> None:
+    (before,) = exported(home, "@latest")
+    keys = [rotate(home) for _ in range(3)]
+    (bundle,) = exported(home, "@latest")
+    assert bundle != before
+    for key in [*keys, Holder.of(home).key]:
+        assert checked(bundle, key).ok, key
+    assert len(lines_of(members_of(bundle)["keys.jsonl"])) == 4
+    assert checked(before, keys[0]).ok
+    assert "does not vouch for it" in refused(before, keys[1])
+    assert "does not vouch for it" in refused(bundle, Holder.stranger(keys[0].name).key)
+
+
+def test_a_key_that_was_revoked_vouches_for_nothing(home: Path) -> None:
+    old = rotate(home, revoke=True)
+    (bundle,) = exported(home, "@latest")
+    assert "does not vouch for it" in refused(bundle, old)
+    assert checked(bundle, Holder.of(home).key).ok
+
+
+def test_a_key_that_was_retired_and_later_revoked_is_said_to_be(home: Path) -> None:
+    old = rotate(home)
+
+    async def work(opened: Embedded) -> None:
+        stream = ledger_stream("default")
+        fact = KeyChanged(old.text, "revoked", BY, "lost")
+        await opened.store.append(
+            [Append(stream, opened.store.head(stream)[0], (fact,), WHEN * 1_000_000 * 2, ENGINE_ACTOR)]
+        )
+
+    in_home(home, work)
+    (bundle,) = exported(home, "@latest")
+    assert "was revoked by its owner" in refused(bundle, old)
+    assert checked(bundle, Holder.of(home).key).ok
+
+
+def test_endorsements_that_are_none(home: Path) -> None:
+    """By the key holder: each line of keys.jsonl changed, under a manifest that fits."""
+    old = rotate(home)
+    (bundle,) = exported(home, "@latest")
+    holder, members = Holder.of(home), members_of(bundle)
+    ring = lines_of(members["keys.jsonl"])
+    stranger = Holder.stranger(old.name)
+
+    def made(listed: list[dict[str, object]]) -> bytes:
+        return holder.bundle({**members, "keys.jsonl": lines(listed)})
+
+    assert checked(made(ring), old).ok
+    for listed in (
+        [ring[0], ring[1] | {"endorsed": ""}],
+        [ring[0], ring[1] | {"endorsed": b64encode(bytes(64)).decode()}],
+        [ring[0], ring[1] | {"endorsed": "?"}],
+        [ring[1]],
+        [ring[0] | {"key": stranger.key.text}, ring[1]],
+    ):
+        assert refused(made(listed), old), listed
+    assert refused(made([ring[1], ring[0]]), old) == "keys.jsonl does not end with the key in key.vkey"
+    assert refused(made([])) == "keys.jsonl does not end with the key in key.vkey"
+
+
+def test_a_thief_of_no_key_cannot_put_his_own_after_it(home: Path) -> None:
+    """A whole bundle by a stranger who claims that the home's key vouches for his."""
+    (bundle,) = exported(home, "@latest")
+    members, owner = members_of(bundle), Holder.of(home)
+    thief = Holder.stranger("runnotary/thief")
+    forged = thief.private.sign(notes.endorsement(thief.key.text))
+    proof, _, note = members["proof.tlog-proof"].decode().partition("\n\n")
+    text = note.rpartition("\n\n")[0] + "\n"
+    ring = [
+        {"key": owner.key.text, "endorsed": "", "revoked": False},
+        {"key": thief.key.text, "endorsed": b64encode(forged).decode(), "revoked": False},
+    ]
+    members |= {
+        "key.vkey": f"{thief.key.text}\n".encode(),
+        "keys.jsonl": lines(ring),
+        "proof.tlog-proof": f"{proof}\n\n{thief.note(text)}".encode(),
+    }
+    assert checked(thief.bundle(members)).ok
+    assert "does not vouch for it" in refused(thief.bundle(members), owner.key)
+
+
+# --- witnesses -------------------------------------------------------------------------------------
+
+
+def cosigned(members: Members, witness: Holder, seconds: int = WHEN) -> Members:
+    """Add the line of a witness under the checkpoint, as c2sp.org/tlog-cosignature says."""
+    proof = members["proof.tlog-proof"].decode()
+    text = proof.partition("\n\n")[2].rpartition("\n\n")[0] + "\n"
+    key = Key(witness.name, 4, witness.key.public)
+    data = key.id + seconds.to_bytes(8, "big") + witness.private.sign(notes.cosigned(seconds, text))
+    line = f"— {witness.name} {b64encode(data).decode()}\n"
+    return {**members, "proof.tlog-proof": (proof + line).encode()}
+
+
+def test_a_witness_that_is_known_is_named_with_its_time(home: Path) -> None:
+    (bundle,) = exported(home, "@latest")
+    owner, witness, other = Holder.of(home), Holder.stranger("witness.example/w"), Holder.stranger("w2")
+    bundle = owner.bundle(cosigned(members_of(bundle), witness))
+    known = Key(witness.name, 4, witness.key.public)
+    report = checked(bundle, owner.key, (known,))
+    assert report.parts[-1] == "witness witness.example/w 2023-11-14T22:13:20.000000Z"
+    assert not any("witness" in said for said in report.not_proven)
+    for keys in ((), (Key(other.name, 4, other.key.public),), (witness.key,)):
+        report = checked(bundle, owner.key, keys)
+        assert report.ok
+        assert "witness none: the key holder could have rewritten everything" in report.not_proven
+
+
+def test_a_witness_whose_line_is_of_another_checkpoint_counts_for_nothing(home: Path) -> None:
+    (bundle,) = exported(home, "@latest")
+    owner, witness = Holder.of(home), Holder.stranger("witness.example/w")
+    members = cosigned(members_of(bundle), witness)
+    proof = members["proof.tlog-proof"].decode()
+    data = b64encode(key_of(Key(witness.name, 4, witness.key.public).text).id + bytes(8 + 64)).decode()
+    members["proof.tlog-proof"] = f"{proof.rpartition(' ')[0]} {data}\n".encode()
+    report = checked(owner.bundle(members), owner.key, (Key(witness.name, 4, witness.key.public),))
+    assert "witness none: the key holder could have rewritten everything" in report.not_proven
+
+
+@pytest.mark.parametrize("text", ["", "a", "a+b+c", "a+00000000+AQ==", "a b+00000000+" + "A" * 44, "\0"])
+def test_what_is_no_key(text: str) -> None:
+    with pytest.raises(NoKey):
+        key_of(text)
+
+
+def test_a_key_is_the_same_text_as_in_the_product(home: Path) -> None:
+    key = Holder.of(home).key
+    read = notes.read_key(key.text)
+    assert (read.name, read.public, read.id, read.text) == (key.name, key.public, key.id, key.text)
+    assert key_of(f"{key.text}\n") == key
