@@ -159,6 +159,9 @@ class Store(Protocol):
     def count(self, query: RunQuery) -> int:
         """Return how many runs there are, whatever page was asked for."""
 
+    def tally(self, query: RunQuery) -> dict[str, int]:
+        """Return how many runs there are of each definition."""
+
     def keyed(self, principal: str, key: str) -> KeyRow | None:
         """Return the run that a client's own key stands for."""
 

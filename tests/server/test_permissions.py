@@ -72,6 +72,7 @@ TABLE = {
     "POST /flows":                             "U n n n y n y n n n n y",
     "GET /flows/{flow}":                       "U n y y y y y n n n n y",
     "GET /flows/{flow}/versions":              "U n y y y y y n n n n y",
+    "GET /flows/{flow}/diff":                  "U n y y y y y n n n n y",
     "POST /flows/{flow}/runs":                 "U n n y y n y n n n n y",
     "GET /definitions/{hash:hash}":            "U n y y y y y y n n n y",
     "POST /definitions/{hash:hash}/runs":      "U n n y y n y n n n n y",

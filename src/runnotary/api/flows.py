@@ -35,5 +35,12 @@ def versions(call: Call) -> Document:
     return Document(call.operations.versions(call.who, call.path["flow"], namespace_of(call)))
 
 
+def diff(call: Call) -> Document:
+    asked = call.query
+    return Document(
+        call.operations.flow_diff(call.who, call.path["flow"], namespace_of(call), asked.from_, asked.to)
+    )
+
+
 def definition(call: Call) -> Document:
     return Document(call.operations.definition(call.who, call.path["hash"]))

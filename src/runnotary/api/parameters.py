@@ -69,7 +69,7 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 
 
 def _gathered(kind: type[msgspec.Struct], pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    known, lists = kind.__struct_fields__, lists_of(kind)
+    known, lists = kind.__struct_encode_fields__, lists_of(kind)
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name not in known:

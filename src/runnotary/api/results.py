@@ -122,6 +122,16 @@ class VersionList(Result, frozen=True):
     versions: list[dict[str, Json]]
 
 
+class FlowDiff(Result, frozen=True):
+    """What changed from one definition to another: `path`, `change`, `was` and `now` of each place."""
+
+    flow: str
+    namespace: str
+    from_: str = msgspec.field(name="from")
+    to: str
+    changes: list[dict[str, Json]]
+
+
 class Entry(Result, frozen=True):
     time: str
     code: str

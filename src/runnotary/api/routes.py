@@ -287,6 +287,15 @@ OF_FLOWS: Final = (
         results.VersionList,
         **IN_NAMESPACE,
     ),
+    _row(
+        "GET /flows/{flow}/diff",
+        flows.diff,
+        "What changed between two versions of a flow",
+        READ_HERE,
+        results.FlowDiff,
+        query=wire.Versions,
+        problems=(404,),
+    ),
     _row("POST /flows/{flow}/runs", runs.start_flow, "Start a flow", START_HERE, STARTED, **STARTING),
     _row(
         "GET /definitions/{hash:hash}",

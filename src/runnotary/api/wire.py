@@ -42,6 +42,13 @@ class InNamespace(Query, frozen=True):
     namespace: Namespace = ""
 
 
+class Versions(InNamespace, frozen=True):
+    from_: Annotated[str, Meta(max_length=200, description="version or hash; the one before if absent")] = (
+        msgspec.field(default="", name="from")
+    )
+    to: Annotated[str, Meta(max_length=200, description="version or hash; the newest if absent")] = ""
+
+
 class ListFlows(Query, frozen=True):
     namespace: Namespaces = ()
 

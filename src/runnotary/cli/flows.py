@@ -213,14 +213,15 @@ def history(args: Namespace) -> int:
             when(change["time"]),
             words.visible(change.get("version") or ""),
             (words.short_digest(change["definition"]), words.DIM),
+            str(change["runs"]),
             words.visible(change["by"]["principal"]),
             words.visible(change.get("title") or ""),
         ]
         for change in changes
     ]
-    headers = ("CHANGED", "VERSION", "DEFINITION", "BY", "TITLE")
+    headers = ("CHANGED", "VERSION", "DEFINITION", "RUNS", "BY", "TITLE")
     answer = {"flow": args.flow, "versions": changes}
-    emit(args.format, answer, lambda: Page().table(table, headers), each=changes, key="definition")
+    emit(args.format, answer, lambda: Page().table(table, headers, right="3"), each=changes, key="definition")
     return 0
 
 

@@ -112,6 +112,24 @@ FLOWS: Final = (
         (Option(("flow",), "the name of a flow", metavar="NAME"), NAMESPACE, OUTPUT),
     ),
     Command(
+        ("flow", "diff"),
+        "runnotary.cli.differing:diff",
+        "what changed between two definitions",
+        (
+            Option(
+                ("was",),
+                "a flow's name, NAME@VERSION, a flow file, or sha256:…",
+                metavar="FLOW",
+            ),
+            Option(("now",), "the same; else what the name means now", "maybe", metavar="FLOW"),
+            Option(("--code",), "changed code files line by line", "flag"),
+            NAMESPACE,
+            OUTPUT,
+        ),
+        details="One NAME: its newest definition against the one before. One FILE: what its name means\n"
+        "against the file.",
+    ),
+    Command(
         ("flow", "push"),
         "runnotary.cli.flows:push",
         "let a flow's name mean this file",

@@ -102,6 +102,14 @@ class AsyncClient(AsyncRecords, AsyncApprovals, AsyncEvidence, AsyncAccess):
         """Return everything that a flow's name ever meant, newest first."""
         return await self._connection.ask(flows.versions(name, namespace))
 
+    async def flow_diff(
+        self, name: str, was: str = "", now: str = "", *, namespace: str = "default"
+    ) -> dict[str, Json]:
+        """Return what changed between two versions of a flow, by label or hash: of the newest (or `now`),
+        since the one before it (or `was`).
+        """
+        return await self._connection.ask(flows.diff(name, was, now, namespace))
+
     async def get_definition(self, definition_hash: str) -> dict[str, Json]:
         """Return a definition by its hash."""
         return dict(await self._connection.ask(flows.definition(definition_hash)))

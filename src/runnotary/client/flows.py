@@ -45,6 +45,12 @@ def versions(name: str, namespace: str) -> Request[list[dict[str, Json]]]:
     )
 
 
+def diff(name: str, was: str, now: str, namespace: str) -> Request[dict[str, Json]]:
+    """Ask what changed between two versions of a flow, by label or hash."""
+    params = {"from": was or None, "to": now or None, "namespace": namespace}
+    return get(f"/flows/{segment(name)}/diff", lambda answer: dict(json_of(answer.body)), params=params)
+
+
 def definition(digest: str) -> Request[Json]:
     """Ask for a definition by its hash."""
     return get(f"/definitions/{segment(digest)}", lambda answer: json_of(answer.body))

@@ -105,6 +105,14 @@ class Client(Records, Approvals, Evidence, Access):
         """Return everything that a flow's name ever meant, newest first."""
         return self._connection.ask(flows.versions(name, namespace))
 
+    def flow_diff(
+        self, name: str, was: str = "", now: str = "", *, namespace: str = "default"
+    ) -> dict[str, Json]:
+        """Return what changed between two versions of a flow, by label or hash: of the newest (or `now`),
+        since the one before it (or `was`).
+        """
+        return self._connection.ask(flows.diff(name, was, now, namespace))
+
     def get_definition(self, definition_hash: str) -> dict[str, Json]:
         """Return a definition by its hash."""
         return dict(self._connection.ask(flows.definition(definition_hash)))

@@ -19,6 +19,7 @@ import msgspec
 
 from runnotary.core import trees
 from runnotary.core.definition import define
+from runnotary.core.difference import changes
 from runnotary.core.errors import (
     BlobNotFound,
     FlowNotFound,
@@ -301,6 +302,19 @@ class Questions:
         """Return every definition that a flow's name ever meant, newest first."""
         self.flow_row(who, name, namespace)
         return {"versions": self.reader.versions(name, namespace)}
+
+    def flow_diff(self, who: Who, name: str, namespace: str, was: str, now: str) -> Json:
+        """Return what changed between two versions of a flow, by label or hash: of the newest if `now` is
+        empty, since the one before that if `was` is.
+
+        Raises:
+            FlowNotFound: there is no such flow or version.
+        """
+        row = self.flow_row(who, name, namespace)
+        new = self.reader.version(name, now, namespace) if now else row.definition
+        old = self.reader.version(name, was, namespace) if was else self.reader.before(name, new, namespace)
+        changed = changes(self.reader.value(old), self.reader.value(new))
+        return {"flow": name, "namespace": namespace, "from": old, "to": new, "changes": changed}
 
     def definition(self, who: Who, digest: str) -> Json:
         """Return a definition by its hash, for whoever may read somewhere.

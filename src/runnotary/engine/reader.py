@@ -212,13 +212,51 @@ class Reader:
         return row
 
     def versions(self, name: str, namespace: str = "default") -> list[Json]:
-        """Return every definition a name ever meant, newest first."""
+        """Return every definition a name ever meant, newest first, each with the number of its runs."""
         changes = [
             {"time": time_text(entry.at), **msgspec.to_builtins(entry.event)}
             for entry in self.store.read(ledger_stream(namespace))
             if isinstance(entry.event, ev.DefinitionChanged) and entry.event.flow == name
         ]
-        return changes[::-1]
+        query = RunQuery(flow=(name,), namespace=(namespace,), include_archived=True)
+        runs = self.store.tally(query) if changes else {}
+        return [{**change, "runs": runs.get(change["definition"], 0)} for change in reversed(changes)]
+
+    def version(self, name: str, said: str, namespace: str = "default") -> str:
+        """Return the definition that a flow meant as the version `said`: a label, or a hash.
+
+        Raises:
+            FlowNotFound: it never meant that. InvalidInput: the label was given to several.
+        """
+        found: dict[str, str] = {
+            change["definition"]: change["time"]
+            for change in reversed(self.versions(name, namespace))
+            if said in (change.get("version"), change["definition"])
+        }
+        if not found:
+            raise FlowNotFound(
+                f"flow {name} in namespace {namespace} has no version {said[:80]}",
+                hint=f"see: runnotary flow history {name}",
+            )
+        if len(found) > 1:
+            raise InvalidInput(
+                f"flow {name} has {len(found)} versions {said[:80]}: {', '.join(list(found)[:5])}",
+                hint="name one by its hash",
+            )
+        return next(iter(found))
+
+    def before(self, name: str, definition: str, namespace: str = "default") -> str:
+        """Return what a flow meant before it last meant this definition.
+
+        Raises:
+            FlowNotFound: nothing.
+        """
+        meant: list[str] = [change["definition"] for change in self.versions(name, namespace)]
+        older = meant[meant.index(definition) :] if definition in meant else meant
+        found = next((one for one in older if one != definition), None)
+        if found is None:
+            raise FlowNotFound(f"flow {name} meant nothing before {definition}")
+        return found
 
 
 def _file(role: str, task: str | None, name: str, path: str, blob: str, size: int) -> Json:

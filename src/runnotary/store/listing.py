@@ -82,6 +82,13 @@ def count_runs(connection: sqlite3.Connection, query: RunQuery) -> int:
     return count
 
 
+def tally_runs(connection: sqlite3.Connection, query: RunQuery) -> dict[str, int]:
+    """Return how many runs of each definition the filters leave."""
+    clauses = [*filters(query), *_one_of("status", query.status), *_one_of("flow", query.flow)]
+    sql, values = statement(SQL["tally_runs"], clauses)
+    return dict(connection.execute(f"{sql} GROUP BY definition", values).fetchall())
+
+
 def runs_with(connection: sqlite3.Connection, query: ContentQuery) -> list[RunRow]:
     """Return runs that made a content, or were given it."""
     clauses = [Clause("uses.blob = ? AND uses.made = ?", (digest_bytes(query.blob), int(query.made)))]

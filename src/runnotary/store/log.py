@@ -33,7 +33,7 @@ from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, Key
 from runnotary.store import migrate, tree, uses
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.erased import Erased, tombstone_of
-from runnotary.store.listing import count_runs, list_runs, runs_with, teach
+from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs, teach
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.small_blobs import SmallBlobs
@@ -99,13 +99,7 @@ class SqliteStore:
         arriving = SmallBlobs()
         outside = Outside(home, copies=copies, witness=witness, witnessed=lambda note: writer.cosigned(note))
         writer = Writer(
-            connection,
-            chance,
-            clock,
-            arriving,
-            signer=signer,
-            outside=outside,
-            durability=durability,
+            connection, chance, clock, arriving, signer=signer, outside=outside, durability=durability
         )
         store = cls(home, writer, arriving)
         store.blobs.prepare()
@@ -350,6 +344,10 @@ class SqliteStore:
     def count(self, query: RunQuery) -> int:
         """Return how many runs there are, whatever page was asked for."""
         return count_runs(self._reader(), query)
+
+    def tally(self, query: RunQuery) -> dict[str, int]:
+        """Return how many runs there are of each definition."""
+        return tally_runs(self._reader(), query)
 
     def keyed(self, principal: str, key: str) -> KeyRow | None:
         """Return the run that a client's own key stands for."""

@@ -125,6 +125,9 @@ SELECT id FROM runs;
 -- name: count_runs
 SELECT count(*) FROM runs;
 
+-- name: tally_runs
+SELECT definition, count(*) FROM runs;
+
 -- name: key
 SELECT * FROM keys WHERE principal = ? AND key = ?;
 
