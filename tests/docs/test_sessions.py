@@ -15,6 +15,7 @@ PAGES = [
     "docs/access.md",
     "docs/commands.md",
     "docs/observability.md",
+    "docs/exports.md",
 ]
 
 

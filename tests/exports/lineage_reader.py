@@ -81,7 +81,7 @@ def main():
     for line in Path(sys.argv[1]).read_text().splitlines():
         try:
             problems = list(wrong(line, known, converter))
-        except Exception as error:  # whatever a foreign type raises is what is wrong
+        except (AttributeError, KeyError, TypeError, ValueError, cattrs.BaseValidationError) as error:
             problems = [repr(error), *map(repr, getattr(error, "exceptions", ()))]
         told.append({"wrong": problems, "facets": sorted({name for name, _ in facets(json.loads(line))})})
     print(json.dumps(told))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from runnotary.exports import bundle
+from runnotary.exports import bundle, html, openlineage, ro_crate
 from runnotary.exports.material import Material
 
 
@@ -24,6 +24,11 @@ class Format:
     make: Callable[[Material], bytes | Iterator[bytes]]
 
 
-_ALL: Final[tuple[Format, ...]] = (Format("bundle", "application/zip", ".zip", bundle.make),)
+_ALL: Final[tuple[Format, ...]] = (
+    Format("bundle", "application/zip", ".zip", bundle.make),
+    Format("ro-crate", "application/zip", ".crate.zip", ro_crate.make),
+    Format("openlineage", "application/x-ndjson", ".openlineage.jsonl", openlineage.make),
+    Format("html", "text/html; charset=utf-8", ".html", html.make),
+)
 
 FORMATS: Final[dict[str, Format]] = {one.name: one for one in _ALL}

@@ -1,0 +1,161 @@
+"""Run events of OpenLineage: read by the types of `openlineage-python`, and compared with what happened."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runnotary.exports import openlineage
+from runnotary.exports.identifiers import uuid
+from runnotary.exports.openlineage import SCHEMAS
+from tests.exports import readers
+from tests.exports.recorded import HOSTILE_LABEL, Home
+
+Json = Any
+FLOWS = ("report", "failing", "unstarted", "calculated", "silent")
+REVISION = "a" * 40
+
+
+@pytest.fixture(scope="module")
+def events(home: Home) -> dict[str, list[Json]]:
+    """The events of each run, and of one that still goes on and says where its flow comes from."""
+    found = {flow: read(openlineage.make(home.material(flow))) for flow in FLOWS}
+    whole = home.material("silent")
+    source = {"file": "silent.yaml", "git": REVISION, "changes": 0}
+    attempt = whole.tasks[0]["attempts"][0] | {"status": "running", "ended_at": None}
+    task = whole.tasks[0] | {"status": "running", "attempts": [attempt]}
+    run = whole.run | {"status": "running", "ended_at": None, "source": source, "labels": {"k": "v"}}
+    found["open"] = read(openlineage.make(replace(whole, run=run, tasks=[task])))
+    return found
+
+
+def read(data: bytes) -> list[Json]:
+    assert data.endswith(b"\n")
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def of(events: list[Json], job: str) -> list[Json]:
+    return [event for event in events if event["job"]["name"] == job]
+
+
+@pytest.mark.parametrize("flow", [*FLOWS, "open"])
+def test_the_public_types_read_every_event_and_facet(
+    events: dict[str, list[Json]], flow: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(event) + "\n" for event in events[flow]))
+    told = readers.read("lineage_reader.py", [file])
+    assert len(told) == len(events[flow])
+    assert [one["wrong"] for one in told if one["wrong"]] == []
+
+
+def test_the_reader_finds_what_is_wrong(events: dict[str, list[Json]], tmp_path: Path) -> None:
+    several = []
+    for change in (
+        lambda event: event["run"].update(runId="no uuid"),
+        lambda event: event.update(eventType="DONE"),
+        lambda event: event.update(more=1),
+        lambda event: event["job"]["facets"]["jobType"].pop("integration"),
+        lambda event: event["job"]["facets"]["jobType"].update(more=1),
+        lambda event: event["run"]["facets"]["processing_engine"].update(version=1),
+    ):
+        several.append(json.loads(json.dumps(events["silent"][0])))
+        change(several[-1])
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(event) + "\n" for event in several))
+    assert all(one["wrong"] for one in readers.read("lineage_reader.py", [file]))
+
+
+def test_every_kind_of_facet_is_sent(events: dict[str, list[Json]]) -> None:
+    sent = set()
+    for event in (one for several in events.values() for one in several):
+        for thing in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
+            for place in ("facets", "inputFacets", "outputFacets"):
+                sent |= {facet["_schemaURL"] for facet in thing.get(place, {}).values()}
+    kinds = {url.partition("/facets/")[2].partition(".json")[0] for url in sent}
+    assert kinds == set(SCHEMAS.values())
+
+
+def test_a_run_and_its_attempts_begin_and_end_in_order(events: dict[str, list[Json]], home: Home) -> None:
+    report = events["report"]
+    assert all(before["eventTime"] <= after["eventTime"] for before, after in pairwise(report))
+    assert [event["run"]["runId"] for event in (report[0], report[-1])] == [uuid(home.runs["report"])] * 2
+    assert [event["eventType"] for event in (report[0], report[-1])] == ["START", "COMPLETE"]
+    assert [one["eventType"] for one in of(report, "report.unsteady")] == [
+        "START",
+        "FAIL",
+        "START",
+        "COMPLETE",
+    ]
+    assert len({one["run"]["runId"] for one in of(report, "report.unsteady")}) == 2
+    assert len({one["run"]["runId"] for one in of(report, "report.by_letter")}) == 3
+    assert len(of(report, "report.by_letter")) == 6
+    assert len(of(report, "report.doubled")) == 2
+    assert of(report, "report.never") == []
+
+
+def test_attempts_name_the_run_as_parent_and_root(events: dict[str, list[Json]], home: Home) -> None:
+    whole = {
+        "run": {"runId": uuid(home.runs["report"])},
+        "job": {"namespace": events["report"][0]["job"]["namespace"], "name": "report"},
+    }
+    for event in events["report"]:
+        parent = event["run"]["facets"].get("parent")
+        if event["job"]["name"] == "report":
+            assert parent is None
+        else:
+            assert {name: parent[name] for name in ("run", "job", "root")} == {**whole, "root": whole}
+
+
+def test_what_one_step_made_is_what_another_took(events: dict[str, list[Json]], home: Home) -> None:
+    made = of(events["report"], "report.sort")[-1]["outputs"][0]
+    took = of(events["report"], "report.folder")[0]["inputs"][-1]
+    assert made["name"] == took["name"] == "report/sort/sorted.txt"
+    [blob] = [file["blob"] for file in home.material("report").tasks[0]["attempts"][0]["outputs"].values()]
+    assert made["facets"]["version"]["datasetVersion"] == blob
+    assert made["outputFacets"]["outputStatistics"]["size"] == 26
+    assert took["inputFacets"]["inputStatistics"]["size"] == 26
+    folder = of(events["report"], "report.folder")[-1]["outputs"][0]
+    assert folder["facets"]["datasetType"]["subType"] == "DIRECTORY"
+    assert [one["name"] for one in events["report"][-1]["outputs"]] == [
+        "report/folder/out",
+        *(f"report/by_letter[{index}]/part.txt" for index in range(3)),
+        "report/sort/sorted.txt",
+    ]
+
+
+def test_values_words_and_code(events: dict[str, list[Json]]) -> None:
+    run, job = (events["report"][0][name]["facets"] for name in ("run", "job"))
+    given = {one["key"]: one["value"] for one in run["executionParameters"]["parameters"]}
+    assert given == {"more": "[]", "title": "Words", "top": "3"}
+    assert job["documentation"]["description"].startswith("Words counted\n\nSorts words")
+    assert {"key": "label", "value": "first numbers", "source": "USER"} in run["tags"]["tags"]
+    step = of(events["report"], "report.sort")[0]["job"]["facets"]["sourceCode"]
+    assert (step["language"], step["sourceCode"][:21]) == ("bash", "python3 sort_words.py")
+
+
+def test_what_failed_says_so(events: dict[str, list[Json]]) -> None:
+    failing = events["failing"]
+    assert [one["eventType"] for one in (of(failing, "failing.broken")[-1], failing[-1])] == ["FAIL", "FAIL"]
+    error = of(failing, "failing.broken")[-1]["run"]["facets"]["errorMessage"]
+    assert (error["message"], error["programmingLanguage"]) == ("exit 3", "bash")
+    assert {"key": HOSTILE_LABEL, "value": "true", "source": "USER"} in failing[0]["run"]["facets"]["tags"][
+        "tags"
+    ]
+    assert of(failing, "failing.after") == []
+
+
+def test_a_run_that_was_skipped_had_nothing_to_do(events: dict[str, list[Json]]) -> None:
+    assert [one["eventType"] for one in events["unstarted"]] == ["START", "COMPLETE"]
+
+
+def test_a_run_that_goes_on(events: dict[str, list[Json]]) -> None:
+    going = events["open"]
+    assert [one["eventType"] for one in going] == ["START", "START", "RUNNING", "RUNNING"]
+    place = going[0]["job"]["facets"]["sourceCodeLocation"]
+    assert (place["url"], place["path"]) == (f"swh:1:rev:{REVISION}", "silent.yaml")
