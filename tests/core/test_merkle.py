@@ -40,19 +40,19 @@ def test_the_root_is_that_of_the_rfc_at_every_size() -> None:
     grown = Range()
     assert grown.root() == tree_hash(0, 0) == merkle.EMPTY
     for size, leaf in enumerate(LEAVES, start=1):
-        assert len(list(grown.add(leaf))) == (size == 256)
+        assert len(list(grown.grow([leaf]))) == (size == 256)
         assert grown.size == size
         assert grown.root() == tree_hash(0, size) == merkle.span_root(0, size, node_of)
 
 
 def test_a_tile_is_the_hash_of_256_leaves_and_then_of_256_tiles() -> None:
     grown, leaf = Range(), LEAVES[0]
-    tiles = [tile for _ in range(2 * 256 * 256) for tile in grown.add(leaf)]
+    tiles = [tile for _ in range(2 * 256 * 256) for tile in grown.grow([leaf])]
     assert [tile[:2] for tile in tiles if tile[0] == 2] == [(2, 0), (2, 1)]
     assert [number for level, number, _ in tiles if level == 1] == list(range(512))
     first = Range()
     for _ in range(256):
-        list(first.add(leaf))
+        list(first.grow([leaf]))
     assert {digest for level, _, digest in tiles if level == 1} == {first.root()}
     assert tiles[256][2] == grown.roots[0] or len(grown.roots) == 1
 
@@ -61,7 +61,7 @@ def test_growing_goes_on_from_what_was_kept() -> None:
     for size in (0, 1, 2, 3, 127, 128, 255, 256):
         kept = Range(size, [node_of(*one) for one in merkle.subtrees(0, size)])
         for leaf in LEAVES[size:]:
-            list(kept.add(leaf))
+            list(kept.grow([leaf]))
         assert kept.root() == tree_hash(0, SIZE)
 
 
@@ -141,5 +141,5 @@ def test_known_vectors_of_certificate_transparency() -> None:
     ]
     grown = Range()
     for text in texts:
-        list(grown.add(sha256(b"\x00" + bytes.fromhex(text)).digest()))
+        list(grown.grow([sha256(b"\x00" + bytes.fromhex(text)).digest()]))
     assert grown.root().hex() == "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"

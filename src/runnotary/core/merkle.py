@@ -9,7 +9,7 @@ proof in a log of any size reads a few hundred hashes. Nothing here recurses ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -42,18 +42,19 @@ class Range:
         self.size = size
         self.roots = list(roots)
 
-    def add(self, leaf: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Add a leaf; yield the tiles that it completes as (level, index, hash), `level` counted in tiles."""
-        self.roots.append(leaf)
-        self.size += 1
-        left, level = self.size, 0
-        while not left & 1:
-            right = self.roots.pop()
-            self.roots[-1] = node(self.roots[-1], right)
-            left >>= 1
-            level += 1
-            if level % TILE_LEVELS == 0:
-                yield level // TILE_LEVELS, left - 1, self.roots[-1]
+    def grow(self, leaves: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
+        """Add leaves; yield the tiles that they complete: level in tiles, index, hash. Exhaust it."""
+        roots = self.roots
+        for leaf in leaves:
+            self.size += 1
+            left, level, whole = self.size, 0, leaf
+            while not left & 1:
+                whole = sha256(b"\x01" + roots.pop() + whole).digest()
+                left >>= 1
+                level += 1
+                if not level % TILE_LEVELS:
+                    yield level // TILE_LEVELS, left - 1, whole
+            roots.append(whole)
 
     def root(self) -> bytes:
         """Return the root of the tree."""

@@ -45,7 +45,7 @@ class Commit:
         for stream, (pos, from_seq) in self.spans.items():
             head = self.heads[stream]
             self.log.append((pos, stream, from_seq, head.seq, head.hash))
-            self.tiles += tree.add(chain.leaf_hash(stream, head.seq, head.hash))
+        self.tiles += tree.grow(chain.leaf_hash(stream, seq, head) for _, stream, _, seq, head in self.log)
 
     def changes(self) -> list[Change]:
         return [Change(pos, stream, from_seq, seq) for pos, stream, from_seq, seq, _ in self.log]

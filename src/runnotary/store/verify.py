@@ -31,6 +31,7 @@ from runnotary.store.sqlite import connect_reader, database
 from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import BlobCheck
 from runnotary.store.verify_log import LogCheck, Outside, Trust
+from runnotary.store.verify_record import suspects
 from runnotary.store.verify_sources import Sources
 from runnotary.store.verify_streams import StreamCheck
 
@@ -68,11 +69,34 @@ def verify(
             streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
             check = _Check(connection, streams, blobs, notes, trust or Trust(), outside)
             proven = check.whole() if chosen is None else check.runs(chosen)
+    return _report(notes, proven, _not_proven(notes, deep, proven))
+
+
+def verify_record(home: Path, *, trust: Trust | None = None, copies: Sequence[Path] = ()) -> Report:
+    """Check the record of a home alone: events, chains, log, tree and checkpoints, nothing made from them.
+
+    Raises:
+        FileMissing, HomeVersion, RolledBack: as for `verify`.
+    """
+    notes, proven = Notebook(), None
+    outside = _outside(home, copies)
+    with notes.reading("database"):
+        if not database(home).is_file():
+            refuse_rollback(home, None, copies)
+        with _snapshot(home, copies) as connection:
+            blobs = BlobCheck(home, notes, lambda: connection, deep=False, one_run=False)
+            streams = StreamCheck(notes, blobs, lambda digest: _compiled(blobs, digest))
+            proven = _Check(connection, streams, blobs, notes, trust or Trust(), outside).record()
+    left = "the record alone was checked, not the tables made from it, nor the blobs that it names"
+    return _report(notes, proven, [*_not_proven(notes, True, proven), left])
+
+
+def _report(notes: Notebook, proven: Proven | None, not_proven: Sequence[str]) -> Report:
     return Report(
         checked=dict(notes.counts),
         findings=tuple(notes.findings),
         more=notes.more,
-        not_proven=tuple(_not_proven(notes, deep, proven)),
+        not_proven=tuple(not_proven),
         checkpoint=proven,
         restores=tuple(notes.restores),
         erasures=tuple(notes.erasures),
@@ -138,6 +162,20 @@ class _Check(NamedTuple):
             check = LogCheck(self.connection, self.notes, self.trust)
             proven = check.covers([chain.run_stream(run) for run in chosen], self.outside)
         return proven  # noqa: RET504 - nothing, if the check could not go on
+
+    def record(self) -> Proven | None:
+        connection, notes, streams, proven = self.connection, self.notes, self.streams, None
+        with notes.reading("log"):
+            _positions(connection, notes)
+        with notes.reading("checkpoints"):
+            proven = LogCheck(connection, notes, self.trust).whole(self.outside)
+        with notes.reading("events, log"):
+            streams.erased.learn(connection)
+            for stream in suspects(connection, notes):
+                streams.examine(connection, stream)
+            streams.erased.compare(connection)
+        notes.counts["log"] = connection.execute(SQL["last_pos"]).fetchone()[0]
+        return proven
 
     def whole(self) -> Proven | None:
         connection, notes, streams, proven = self.connection, self.notes, self.streams, None

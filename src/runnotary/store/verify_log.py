@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import islice, starmap
 from typing import Any, Final
 
 import msgspec
@@ -201,14 +202,15 @@ class LogCheck:
         stored = {
             (level, number): digest for level, number, digest in self._connection.execute(SQL["all_tiles"])
         }
-        for row in self._connection.execute(SQL["all_leaves"]):
-            for level, number, digest in tree.add(chain.leaf_hash(*row)):
+        leaves = starmap(chain.leaf_hash, self._connection.execute(SQL["all_leaves"]))
+        for size in [*sorted(sizes), None]:
+            some = islice(leaves, None if size is None else max(size - tree.size, 0))
+            for level, number, digest in tree.grow(some):
                 if stored.pop((level, number), None) != digest:
-                    self._notebook.found(
-                        "log", f"tile {level}/{number}", "is not the hash of what is below it"
-                    )
-            if tree.size in sizes:
-                roots[tree.size] = tree.root()
+                    wrong = "is not the hash of what is below it"
+                    self._notebook.found("log", f"tile {level}/{number}", wrong)
+            if tree.size == size:
+                roots[size] = tree.root()
         for level, number in stored:
             self._notebook.found("log", f"tile {level}/{number}", "stands over nothing")
         self._size = tree.size

@@ -75,6 +75,15 @@ class StreamCheck:
         for side in (log, runs, tasks, uses):
             side.finish()
 
+    def examine(self, connection: sqlite3.Connection, stream: bytes) -> None:
+        """Check the events and log rows of one stream, and nothing that follows from them."""
+        log = connection.execute(SQL["stream_log"], (stream,)).fetchall()
+        events = connection.execute(SQL["stream_events"], (stream,)).fetchall()
+        for _ in self._records(stream, events, log) if events else ():
+            continue
+        for row in () if events else log:
+            self._log_without_events(row)
+
     # --- one stream ------------------------------------------------------------------------------
 
     def _records(self, stream: bytes, events: Iterable[Fields], log: list[Fields]) -> Iterator[Recorded]:
