@@ -101,6 +101,13 @@ steps:
   quiet: {run: "true"}
 """
 
+GATED = """
+flow: gated
+steps:
+  ask: {approve: {prompt: "Publish <b>it</b>?"}}
+  publish: {needs: [ask], run: echo published}
+"""
+
 
 def record(place: Path) -> dict[str, str]:
     """Run everything in the home of a folder; return the runs' ids by the flows' names."""
@@ -129,11 +136,22 @@ def record(place: Path) -> dict[str, str]:
     return runs
 
 
+def approve(place: Path) -> str:
+    """Run a flow that asks somebody, who says yes; return the run's id."""
+    (place / "gated.yaml").write_text(GATED)
+    with runnotary.Client(home=str(place / "home"), timeout=PATIENCE_S) as client:
+        run = client.run_flow(place / "gated.yaml").id
+        next(event for event in client.follow_run(run) if event.type == "task.waiting")
+        client.approve(run, "ask", reason="<i>as it should be</i>")
+        assert client.wait_for_run(run).status == "success"
+    return run
+
+
 class Home:
     """The home in which they were recorded, opened again; runs are asked for by the name of their flow."""
 
     def __init__(self, place: Path) -> None:
-        self.runs = record(place)
+        self.runs = record(place) | {"gated": approve(place)}
         self._loop = LoopThread()
         settings = config.load({"home": str(place / "home")}, environ={}, cwd=place)
 

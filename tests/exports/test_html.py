@@ -23,7 +23,7 @@ from tests.exports.recorded import HOSTILE, HOSTILE_LABEL, ODD_NAME, Home
 from tests.web.conftest import chromium  # noqa: F401  (a fixture)
 
 Json = Any
-FLOWS = ("report", "failing", "unstarted", "calculated", "silent")
+FLOWS = ("report", "failing", "unstarted", "calculated", "silent", "gated")
 WIDTHS = (390, 1440)
 A4_WIDTH_PX = 680
 """What is left of A4 between the margins, at 96 px an inch."""
@@ -147,6 +147,12 @@ def test_who_when_what_and_every_hash(pages: dict[str, bytes], material: Materia
     assert "Attempt 2 success, exit 0" in text
     assert "never skipped" in text
     assert "not yet" in text  # the end of what the failed attempt printed
+
+
+def test_what_people_were_asked_and_answered(pages: dict[str, bytes]) -> None:
+    text = Shape(pages["gated"]).text
+    assert "Publish <b>it</b>? approved" in text
+    assert ": <i>as it should be</i>" in text
 
 
 def test_every_event_in_words(pages: dict[str, bytes], material: Material) -> None:

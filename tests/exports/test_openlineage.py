@@ -17,7 +17,7 @@ from tests.exports import readers
 from tests.exports.recorded import HOSTILE_LABEL, Home
 
 Json = Any
-FLOWS = ("report", "failing", "unstarted", "calculated", "silent")
+FLOWS = ("report", "failing", "unstarted", "calculated", "silent", "gated")
 REVISION = "a" * 40
 
 
@@ -152,6 +152,10 @@ def test_what_failed_says_so(events: dict[str, list[Json]]) -> None:
 
 def test_a_run_that_was_skipped_had_nothing_to_do(events: dict[str, list[Json]]) -> None:
     assert [one["eventType"] for one in events["unstarted"]] == ["START", "COMPLETE"]
+
+
+def test_what_people_did_is_a_run_of_its_own(events: dict[str, list[Json]]) -> None:
+    assert [one["eventType"] for one in of(events["gated"], "gated.ask")] == ["START", "COMPLETE"]
 
 
 def test_a_run_that_goes_on(events: dict[str, list[Json]]) -> None:

@@ -25,7 +25,7 @@ from tests.exports import readers
 from tests.exports.recorded import HOSTILE, HOSTILE_LABEL, ODD_NAME, Home
 
 Json = Any
-FLOWS = ("report", "failing", "unstarted", "calculated", "silent")
+FLOWS = ("report", "failing", "unstarted", "calculated", "silent", "gated")
 
 # The profile lets what is in the crate have a relative id ("MAY be a relative URI to a data entity in the
 # crate"), and a main workflow has to be in it; the validator asks every one for `http` nevertheless:
@@ -279,6 +279,27 @@ def test_a_failed_run(crates: dict[str, Crate]) -> None:
     assert given["value"] == HOSTILE
     assert "#attempt/after/1" not in crate.entities
     assert "<img" not in crate.members["README.md"].decode().replace("\\<", "")
+
+
+def test_who_answered_is_the_agent(crates: dict[str, Crate]) -> None:
+    crate = crates["gated"]
+    answer = crate.entities["#attempt/ask/1"]
+    [agent] = crate.behind(answer, "agent")
+    assert agent["@type"] == "Person"
+    said = f"Publish <b>it</b>? approved by {agent['identifier']}: <i>as it should be</i>."
+    assert answer["description"] == said
+
+
+def test_a_request_that_waits_has_begun(home: Home) -> None:
+    whole = home.material("gated")
+    asks, publish = whole.tasks
+    asks |= {"status": "waiting", "ended_at": None, "variables": {}}
+    asks["approval"]["decisions"] = []
+    publish |= {"status": "pending", "attempts": [], "started_at": None, "ended_at": None}
+    action = made(replace(whole, tasks=[asks, publish])).entities["#attempt/ask/1"]
+    assert "startTime" in action
+    assert "endTime" not in action
+    assert "actionStatus" not in action
 
 
 def test_a_run_without_an_action_claims_no_provenance_of_steps(crates: dict[str, Crate]) -> None:

@@ -118,3 +118,10 @@ class Material:
 
     sign: Callable[[str], str]
     """Make a signed note of a text with the key of the home that is in use."""
+
+
+def began_by_itself(task: Json) -> bool:
+    """Tell whether a task began that has no attempts because the engine, or people, carried it out."""
+    if task["attempts"] or "count" in task:
+        return False
+    return task["started_at"] is not None or task["status"] in ("success", "failed")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ import msgspec
 from runnotary.core.times import to_text as time_text
 from runnotary.core.words import blob_of, is_file, visible
 from runnotary.exports.identifiers import engine_uri, home_of, uuid
-from runnotary.exports.material import Material
+from runnotary.exports.material import Material, began_by_itself
 
 Json = Any
 SPEC: Final = "https://openlineage.io/spec"
@@ -51,8 +52,9 @@ LANGUAGES: Final = {"sh": "shell", "dash": "shell", "bash": "bash", "zsh": "zsh"
 
 def make(material: Material) -> bytes:
     """Return the events of a run and of everything in it, a line each."""
-    events = sorted(_Events(material).all(), key=lambda event: event["eventTime"])
-    return b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+    lines = [(event["eventTime"], msgspec.json.encode(event)) for event in _Events(material).all()]
+    lines.sort(key=itemgetter(0))
+    return b"".join(line + b"\n" for _, line in lines)
 
 
 class _Events:
@@ -80,7 +82,7 @@ class _Events:
         began, *rest = self._course(whole, run["created_at"], run, taken, made)
         yield began
         for task in self._material.tasks:
-            if not task["attempts"] and "count" not in task and task["status"] in ("success", "failed"):
+            if began_by_itself(task):
                 yield from self._of_attempt(task, task)
             for attempt in task["attempts"]:
                 yield from self._of_attempt(task, attempt)

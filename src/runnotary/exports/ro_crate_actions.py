@@ -19,7 +19,7 @@ from runnotary.core.times import from_text
 from runnotary.core.times import to_text as time_text
 from runnotary.core.words import brief, visible
 from runnotary.exports.identifiers import engine_uri, home_of, home_uri, person_uri, uuid
-from runnotary.exports.material import Material
+from runnotary.exports.material import Material, began_by_itself
 from runnotary.exports.ro_crate_files import Entity, Files, Json, kind_of, reference, scalar
 
 COMPLETED: Final = "http://schema.org/CompletedActionStatus"
@@ -44,7 +44,8 @@ class Actions:
         self.made: Final[list[Entity]] = []
         """Every `CreateAction`, that of the run first."""
         self.engine: Final = self._engine()
-        self.agent: Final = self._agent()
+        self._home()
+        self.agent: Final = self._person(material.run["created_by"])
         self.steps: Final[list[Entity]] = []
         self.tools: Final[list[Entity]] = []
 
@@ -92,8 +93,7 @@ class Actions:
     def _by_step(self) -> Iterator[tuple[Step, list[Json]]]:
         tasks: dict[str, list[Json]] = {}
         for task in self._material.tasks:
-            by_itself = task["status"] in ("success", "failed") and "count" not in task
-            if task["attempts"] or by_itself:
+            if task["attempts"] or began_by_itself(task):
                 tasks.setdefault(task["step"], []).append(task)
         for name, found in tasks.items():
             yield self._material.flow.steps[name], found
@@ -149,10 +149,12 @@ class Actions:
         return f"{self.engine['@id']}#{step}-{self._version_of(step)[7:]}"
 
     def _of_task(self, task: Json, step: Step) -> Iterator[Entity]:
-        if not task["attempts"] and task["ended_at"]:
+        if not task["attempts"]:
             at = f"{step.name}/1"
             made = [self._value(step.name, "out", at, name, one) for name, one in task["variables"].items()]
-            yield self._action(task, f"#attempt/{at}", task, [], made)
+            action = self._action(task, f"#attempt/{at}", task, [], made)
+            self._add_answers(action, task["approval"])
+            yield action
         for attempt in task["attempts"]:
             at = f"{task['key']}/{attempt['number']}"
             taken = [
@@ -203,6 +205,18 @@ class Actions:
                     self._files.blob(path, log["blob"], f"{stream}.txt", description=said, about=about)
                 )
         action["subjectOf"] = scalar(reference(one) for one in logs)
+
+    def _add_answers(self, action: Entity, approval: Json) -> None:
+        """Let those who answered a request be its agents."""
+        answers = approval["decisions"] if approval else []
+        if answers:
+            agents = dict.fromkeys(self._person(one["by"])["@id"] for one in answers)
+            action["agent"] = scalar(map(reference, agents))
+            said = [
+                f"{one['decision']} by {one['by']}: {visible(one['reason'] or 'no reason')}"
+                for one in answers
+            ]
+            action["description"] = f"{visible(approval['prompt'])} {'; '.join(said)}."
 
     def _add_usage(self, action: Entity, attempt: Json, at: str) -> None:
         usage = attempt.get("usage") or {}
@@ -276,9 +290,9 @@ class Actions:
             }
         )
 
-    def _agent(self) -> Entity:
-        """Return who started the run, as the home knows them."""
-        home = self._files.add(
+    def _home(self) -> Entity:
+        """Return who keeps the record: the home, by the name of its log."""
+        return self._files.add(
             {
                 "@id": home_uri(self._material),
                 "@type": "Organization",
@@ -287,12 +301,14 @@ class Actions:
                 "url": home_uri(self._material),
             }
         )
-        principal = self._material.run["created_by"]
+
+    def _person(self, principal: str) -> Entity:
+        """Return somebody as the home knows them."""
         kind, _, name = principal.partition(":")
         agent = {"@id": person_uri(principal), "name": name or principal, "identifier": principal}
         if kind != "user":  # an account of a program: nobody's name
             return self._files.add(agent | {"@type": "Organization", "url": person_uri(principal)})
-        return self._files.add(agent | {"@type": "Person", "affiliation": reference(home)})
+        return self._files.add(agent | {"@type": "Person", "affiliation": reference(self._home())})
 
 
 def moment(text: str | None) -> str | None:
