@@ -1,4 +1,4 @@
-"""People answer while engines die at any call: no answer is lost, none counts twice, nothing overtakes one."""
+"""People answer while engines die at any call: none of it is lost, counts twice or is overtaken."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def test_a_change_from_elsewhere_is_refused(house: House, path: str, headers: di
 
 
 def test_every_change_is_a_post_and_every_post_is_known(house: House) -> None:
-    assert len(CHANGES) == 6
+    assert len(CHANGES) == 7
     for path in ("/demo", "/runs/@latest/rerun", "/sign-out"):
         assert house.client.get(path).status_code == 405
 

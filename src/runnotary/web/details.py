@@ -10,7 +10,7 @@ from runnotary.core.states import OPEN, State
 from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
 from runnotary.web.printed import STREAMS, printed
-from runnotary.web.run_page import EVENTS, note
+from runnotary.web.run_page import EVENTS, asked_of, note
 from runnotary.web.visit import Visit
 
 Json = Any
@@ -37,6 +37,7 @@ def step(visit: Visit) -> Answer:
         open=State(task["status"]) in OPEN and State(document["status"]) in OPEN,
         flow_address=addresses.of_flow(document["flow"], document["namespace"]),
         events=EVENTS,
+        approval=_asked(visit, document, task),
         attempt=_attempt(visit, document["id"], task, number) if attempts else None,
         others=[
             {
@@ -48,6 +49,13 @@ def step(visit: Visit) -> Answer:
             for one in attempts
         ],
     )
+
+
+def _asked(visit: Visit, document: Json, task: Json) -> Json:
+    """Return what a step asks people, as this visitor may answer it; None if it asks nothing."""
+    if task["approval"] is None:
+        return None
+    return asked_of(visit.operations.approvals.one(visit.known(), document["id"], task["key"]))
 
 
 def _attempt(visit: Visit, run_id: str, task: Json, number: int) -> Json:

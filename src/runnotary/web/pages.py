@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from runnotary.core.errors import NotFound
-from runnotary.web import actions, details, door, files, flow_pages, run_list, run_page, start_form
+from runnotary.web import actions, details, door, files, flow_pages, requests, run_list, run_page, start_form
 from runnotary.web.visit import Visit
 
 
@@ -47,6 +47,8 @@ PAGES: Final = (
     Page("POST", "/runs/{run}/rerun", actions.rerun),
     Page("GET", "/runs/{run}/log", details.log),
     Page("GET", "/runs/{run}/steps/{task}", details.step),
+    Page("POST", "/runs/{run}/steps/{task}/answer", requests.answer),
+    Page("GET", "/approvals", requests.approvals),
     Page("GET", "/runs/{run}/files/{blob}", files.file),
     Page("GET", "/runs/{run}/files/{blob}/{path:path}", files.file),
     Page("GET", "/flows", flow_pages.flows),

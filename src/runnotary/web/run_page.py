@@ -9,6 +9,7 @@ from runnotary.core import events as ev
 from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, TERMINAL, State
 from runnotary.core.words import blob_of, is_file
+from runnotary.engine.approvals import ApprovalQuery
 from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
 from runnotary.web.printed import STREAMS, printed
@@ -22,6 +23,7 @@ FAILURE_LINES: Final = {"stderr": 20, "stdout": 8}
 LIVE_LINES: Final = 12
 LIVE_SHOWN: Final = 4
 FILES_SHOWN: Final = 100
+REQUESTS_SHOWN: Final = 10
 ENTRIES_SHOWN: Final = 25
 ENTRIES_READ: Final = 200
 EVENTS: Final = " ".join(sorted(ev.NAMES.values()))
@@ -41,6 +43,7 @@ def run(visit: Visit) -> Answer:
     is_open = State(document["status"]) in OPEN
     may_start = visit.may(Action.START, document["namespace"])
     failed = failed_tasks(tasks)
+    requests, more_requests = waiting_requests(visit, document)
     listed, more_tasks = chosen_tasks(tasks, everything=bool(visit.asked.word("all")))
     return visit.page(
         "run_live.html" if visit.asked.live else "run.html",
@@ -51,6 +54,8 @@ def run(visit: Visit) -> Answer:
         previous=document["previous_run"],
         parent=(document["parent"] or {}).get("run"),
         failures=[failure(visit, document, task) for task in failed[:FAILURES_SHOWN]],
+        requests=requests,
+        more_requests=more_requests,
         more_failures=max(0, len(failed) - FAILURES_SHOWN),
         wrong="" if failed else went_wrong(document),
         tasks=rows(visit, document, listed),
@@ -66,6 +71,26 @@ def run(visit: Visit) -> Answer:
         earlier=earlier,
         events=EVENTS,
     )
+
+
+def asked_of(request: Json) -> Json:
+    """Return a request with the addresses of what it is about."""
+    return request | {
+        "values": named(request["run"], request["shown"]),
+        "address": addresses.of_step(request["run"], request["task"]),
+        "answer": f"{addresses.of_step(request['run'], request['task'])}/answer",
+        "run_address": addresses.of_run(request["run"]),
+        "place": f"request-{request['run']}-{request['task']}",
+    }
+
+
+def waiting_requests(visit: Visit, document: Json) -> tuple[list[Json], bool]:
+    """Return what a run asks people now, and whether there is more of it."""
+    if not document["tasks"].get(State.WAITING):
+        return [], False
+    query = ApprovalQuery(run=document["id"], status=(State.WAITING,))
+    page = visit.operations.approvals.listing(visit.known(), query, limit=REQUESTS_SHOWN)
+    return [asked_of(one) for one in page["approvals"]], page["has_next"]
 
 
 def went_wrong(document: Json) -> str:
@@ -131,6 +156,12 @@ def row(document: Json, task: Json, now: int) -> dict[str, Json]:
 
 def note(task: Json) -> str:
     """Say why a task ended as it did, or what it waits for."""
+    asked = task["approval"]
+    if asked and asked["decisions"] and task["status"] != State.FAILED:
+        last = asked["decisions"][-1]
+        return f"{last['decision']} by {last['by']}" + (f": {last['reason']}" if last["reason"] else "")
+    if asked and task["status"] == State.WAITING:
+        return str(asked["prompt"])
     if task["status"] in TERMINAL:
         reason = "" if task["reason"] in (None, "error", task["status"]) else task["reason"]
         message = (task["error"] or {}).get("message", "")
