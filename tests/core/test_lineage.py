@@ -240,7 +240,7 @@ NAMES = st.one_of(
         ]
     ),
 )
-LABEL = r'"(?:[^\W_]|[ _…]|#\d+;)*"'
+LABEL = r'"(?:[^\W_]|[ _…]|#\d+;)+"'  # not empty: Mermaid takes an empty label for an error
 IN_MERMAID = re.compile(
     rf"flowchart LR|  n\d+(\[{LABEL}\]|\(\[{LABEL}\]\)|\[/{LABEL}/\]|\{{\{{{LABEL}\}}\}})"
     r"|  n\d+ (-->|-\. [a-z ]+ \.->) n\d+"

@@ -19,6 +19,8 @@ Graph = Mapping[str, Any]
 Form = Literal["text", "mermaid", "dot"]
 LONGEST: Final = 80
 SHORT_RUN: Final = 12
+NAMELESS: Final = "(no name)"
+"""An empty label is none to Mermaid."""
 
 _MERMAID: Final = {
     "file": ('["', '"]'),
@@ -44,7 +46,7 @@ def drawn(graph: Graph, form: Form) -> str:
 
 def title(node: Json) -> str:
     """Return what tells a node from others, on one line: a file by its name and digest, a run by its id."""
-    name = visible(str(node["name"]))
+    name = visible(str(node["name"])) or NAMELESS
     name = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
     match node["type"]:
         case "file":

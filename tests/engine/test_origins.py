@@ -1,0 +1,326 @@
+"""Lineage across runs: who made a file and who used it, over several runs, as far as one may see."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runnotary.config import Settings
+from runnotary.core import definition
+from runnotary.core.chain import run_stream
+from runnotary.core.definition import Words
+from runnotary.core.errors import BlobNotFound
+from runnotary.core.hashing import digest
+from runnotary.core.ids import to_text
+from runnotary.core.permissions import Visible
+from runnotary.core.queries import ContentQuery
+from runnotary.engine import origins
+from runnotary.engine.reader import Reader
+from runnotary.store.log import SqliteStore
+from runnotary.store.verify import verify
+from tests.engine.test_retention import BY, House, Within, within  # noqa: F401 - a fixture
+from tests.store.history import open_store
+
+Json = Any
+Play = Callable[..., str]
+
+
+def turns(command: str, name: str = "out") -> Json:
+    """A flow that makes one file of another."""
+    return {
+        "flow": "turns",
+        "inputs": {"data": {"type": "file"}},
+        "steps": {
+            "make": {
+                "run": f'{command} < "$d" > {name}',
+                "with": {"d": "${{ inputs.data }}"},
+                "files": [name],
+            }
+        },
+        "outputs": {"result": f"${{{{ steps.make.files['{name}'] }}}}"},
+    }
+
+
+UPPER, LOWER, TWICE = turns("tr a-z A-Z"), turns("tr A-Z a-z"), turns("sed p")
+
+
+def kept(place: House, content: str, name: str = "data") -> Json:
+    data = content.encode()
+    return {"$file": place.blobs.put(data), "name": name, "size": len(data)}
+
+
+def of(content: str) -> str:
+    return digest(content.encode())
+
+
+async def turned(place: House, document: Json, content: str, **said: Any) -> str:
+    return to_text(await place.ended(document, inputs={"data": kept(place, content)}, **said))
+
+
+def reader_of(place: House) -> Reader:
+    return place.home.reader
+
+
+def runs(answer: Json) -> set[str]:
+    return {node["run"] for node in answer["nodes"] if node["type"] == "run"}
+
+
+def edges(answer: Json) -> set[tuple[str, str, str]]:
+    short = {node["id"]: node["id"].partition(":")[2] for node in answer["nodes"]}
+    return {(short[edge["from"]], edge["type"], short[edge["to"]]) for edge in answer["edges"]}
+
+
+def acyclic(answer: Json) -> None:
+    sorter = TopologicalSorter[str]({node["id"]: () for node in answer["nodes"]})
+    for edge in answer["edges"]:
+        sorter.add(edge["to"], edge["from"])
+    assert len(list(sorter.static_order())) == len(answer["nodes"]), "an edge leads to no node"
+
+
+def test_a_chain_of_runs_up_and_down(within: Within) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        first = await turned(place, UPPER, "abc\n")
+        second = await turned(place, TWICE, "ABC\n")
+        third = await turned(place, LOWER, "ABC\nABC\n")
+        across = reader_of(place).across
+        whole = across(of("ABC\n"))
+        assert edges(whole) == {
+            (of("abc\n"), "used", first),
+            (first, "generated", of("ABC\n")),
+            (of("ABC\n"), "used", second),
+            (second, "generated", of("ABC\nABC\n")),
+            (of("ABC\nABC\n"), "used", third),
+            (third, "generated", of("abc\nabc\n")),
+        }
+        assert runs(across(of("ABC\n"), "up")) == {first}
+        assert runs(across(of("ABC\n"), "down")) == {second, third}
+        assert runs(across(of("ABC\n"), "down", 1)) == {second}
+        assert runs(across(of("abc\nabc\n"), "up")) == {first, second, third}
+        assert runs(across(of("abc\nabc\n"), "up", 2)) == {second, third}
+        assert across(of("nobody had this"))["edges"] == []
+        made = next(edge for edge in whole["edges"] if edge["type"] == "generated")
+        assert (made["as"], made["task"]) == ("out", "make")
+        assert not whole["truncated"]
+
+    assert within(work).findings == ()
+
+
+def test_content_that_comes_back_leads_nowhere_in_a_circle(within: Within) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        for _ in range(3):
+            await turned(place, UPPER, "abc\n")
+            await turned(place, LOWER, "ABC\n")
+        for content in ("abc\n", "ABC\n"):
+            for direction in ("up", "down", "both"):
+                answer = reader_of(place).across(of(content), direction)  # type: ignore[arg-type]
+                acyclic(answer)
+                assert len(runs(answer)) >= 3
+        same = await turned(place, turns("cat"), "abc\n")
+        answer = reader_of(place).across(of("abc\n"), "up")
+        assert same not in runs(answer), "what it was given it did not make"
+        assert same in runs(reader_of(place).across(of("abc\n"), "down"))
+
+    assert within(work).findings == ()
+
+
+def test_of_a_run_only_what_the_file_came_from(within: Within) -> None:  # noqa: F811
+    """Two parts of a run have nothing to do with each other, and its lineage says so."""
+    document = {
+        "inputs": {"a": {"type": "file"}, "b": {"type": "file"}},
+        "steps": {
+            name: {
+                "run": f'tr a-z A-Z < "$f" > {name}.out',
+                "with": {"f": f"${{{{ inputs.{name} }}}}"},
+                "files": [f"{name}.out"],
+            }
+            for name in "ab"
+        },
+    }
+
+    async def work(place: House) -> None:
+        inputs = {"a": kept(place, "aa\n"), "b": kept(place, "bb\n")}
+        run = to_text(await place.ended(document, inputs=inputs))
+        assert edges(reader_of(place).across(of("AA\n"), "up")) == {
+            (run, "generated", of("AA\n")),
+            (of("aa\n"), "used", run),
+        }
+        assert edges(reader_of(place).across(of("bb\n"), "down")) == {
+            (of("bb\n"), "used", run),
+            (run, "generated", of("BB\n")),
+        }
+
+    assert within(work).findings == ()
+
+
+def test_a_run_one_may_not_see_is_not_there(within: Within) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        first = await turned(place, UPPER, "abc\n", namespace="open")
+        hidden = await turned(place, TWICE, "ABC\n", namespace="closed")
+        third = await turned(place, LOWER, "ABC\nABC\n", namespace="open")
+        seen = Visible(namespaces=("open",))
+        across = reader_of(place).across
+        whole = across(of("ABC\n"), shown=seen)
+        assert runs(whole) == {first}, "and nothing is found through the one between"
+        up = across(of("ABC\nABC\n"), "up", shown=seen)
+        assert runs(up) == set() and not up["truncated"]
+        assert up == across(of("ABC\nABC\n"), "up", shown=Visible()), "as of what is not here"
+        assert runs(across(of("ABC\nABC\n"), shown=seen)) == {third}
+        unknown = across(of("never seen"), "up", shown=seen)
+        assert unknown["nodes"][0].keys() == up["nodes"][0].keys()
+        assert (unknown["nodes"][0]["size"], up["nodes"][0]["size"]) == (None, None), "nor is its size told"
+        assert hidden in runs(across(of("ABC\n")))
+
+    assert within(work).findings == ()
+
+
+def test_what_there_is_too_much_of_is_said(
+    within: Within,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(origins, "RUNS_MAX", 2)
+
+    async def work(place: House) -> None:
+        for _ in range(3):
+            await turned(place, UPPER, "abc\n", namespace="open")
+        await turned(place, UPPER, "abc\n", namespace="closed")
+        answer = reader_of(place).across(of("abc\n"), "down")
+        assert answer["truncated"] and len(runs(answer)) == 2
+        seen = Visible(namespaces=("closed",))
+        assert not reader_of(place).across(of("abc\n"), "down", shown=seen)["truncated"]
+
+    assert within(work).findings == ()
+
+
+def test_inputs_too_large_for_their_event_count_too(within: Within, settings: Settings) -> None:  # noqa: F811
+    document = {
+        "inputs": {"many": {"type": "array"}},
+        "steps": {"only": {"run": "true"}},
+    }
+
+    async def work(place: House) -> None:
+        many = [kept(place, f"part {number}", f"{number}.csv") for number in range(300)]
+        run = await place.ended(document, inputs={"many": many})
+        created = next(iter(place.store.read(run_stream(run)))).event
+        assert created.inputs_large is not None  # type: ignore[union-attr]
+        assert runs(reader_of(place).across(of("part 299"), "down")) == {to_text(run)}
+
+    assert within(work).findings == ()
+    assert stored(settings.home) == 300
+
+
+def stored(home: Path) -> int:
+    with closing(sqlite3.connect(home / "runnotary.db")) as connection:
+        count: int = connection.execute("SELECT count(*) FROM uses").fetchone()[0]
+        return count
+
+
+def test_a_purged_run_is_in_no_lineage(within: Within, settings: Settings) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        first = await place.ended(UPPER, inputs={"data": kept(place, "abc\n")})
+        second = await place.ended(TWICE, inputs={"data": kept(place, "ABC\n")})
+        await place.service.purge(first, BY, "")
+        assert runs(reader_of(place).across(of("ABC\n"))) == {to_text(second)}
+        await place.service.purge(second, BY, "")
+        assert reader_of(place).across(of("ABC\n"))["edges"] == []
+
+    assert within(work).findings == ()
+    assert stored(settings.home) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE uses SET made = 1 - made", "holds"),
+        ("DELETE FROM uses", "the row is missing"),
+        ("INSERT INTO uses SELECT x'" + "ab" * 32 + "', id, 1 FROM runs", "no event accounts for this row"),
+        ("INSERT INTO uses VALUES (x'" + "ab" * 32 + "', x'" + "cd" * 16 + "', 0)", "no event accounts"),
+        ("UPDATE uses SET run = x'" + "cd" * 16 + "' WHERE made = 1", "the row is missing"),
+    ],
+)
+def test_verify_compares_the_table(
+    within: Within,  # noqa: F811
+    settings: Settings,
+    change: str,
+    said: str,
+) -> None:
+    async def work(place: House) -> None:
+        await turned(place, UPPER, "abc\n")
+        await turned(place, TWICE, "ABC\n")
+
+    assert within(work).findings == ()
+    assert stored(settings.home) == 4
+    with closing(sqlite3.connect(settings.home / "runnotary.db")) as connection:
+        connection.execute(change)
+        connection.commit()
+        run = connection.execute("SELECT id FROM runs").fetchone()[0]
+    report = verify(settings.home)
+    assert not report.ok
+    assert any(said in finding.message and "uses" in finding.where for finding in report.findings)
+    if "INSERT" not in change:
+        assert not verify(settings.home, run=run).ok, "of one run, what it should have is looked up"
+
+
+def test_the_table_of_an_older_home_is_filled(within: Within, settings: Settings) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        await turned(place, UPPER, "abc\n")
+        await turned(place, TWICE, "ABC\n")
+        await place.ended({"steps": {"only": {"run": "exit 1"}}})
+
+    assert within(work).findings == ()
+    with closing(sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)) as connection:
+        before = connection.execute("SELECT * FROM uses").fetchall()
+        for table in ("uses", "tiles", "checkpoints"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 2")
+    (settings.home / "checkpoint").unlink()
+    store = open_store(settings.home)
+    query = ContentQuery(blob=of("ABC\n"), made=True)
+    assert len(store.runs_with(query)) == 1
+    store.close()
+    with closing(sqlite3.connect(settings.home / "runnotary.db")) as connection:
+        assert connection.execute("SELECT * FROM uses").fetchall() == before
+    assert verify(settings.home, deep=True).ok
+
+
+# --- definitions are never lost ----------------------------------------------------------------------
+
+
+def test_a_definition_that_a_name_ever_meant_outlives_its_runs(within: Within) -> None:  # noqa: F811
+    """Purging every run of an old version leaves what the flow's history names, and it still runs by hash."""
+
+    async def work(place: House) -> None:
+        old, new = ({"flow": "f", "steps": {"only": {"run": run}}} for run in ("true", "false"))
+        hashes = [place.keep(document) for document in (old, new)]
+        for known in hashes:
+            await place.service.register(known, Words(flow="f"), BY, "default")
+        unnamed = {"steps": {"only": {"run": "echo unnamed"}}}
+        gone = [await place.ended(document) for document in (old, new, unnamed)]
+        for run in gone:
+            await place.service.purge(run, BY, "")
+        assert [place.blobs.has(known) for known in hashes] == [True, True]
+        with pytest.raises(BlobNotFound):
+            place.blobs.get(digest_of(unnamed))
+        assert reader_of(place).flow("f").definition == hashes[1]
+        again = await place.ended(old)
+        row = place.store.run(again)
+        assert row is not None and (row.definition, row.status) == (hashes[0], "success")
+
+    assert within(work).findings == ()
+
+
+def digest_of(document: Json) -> str:
+    return definition.define(document).hash
+
+
+def test_rows_are_of_files_only(play: Play, settings: Settings) -> None:
+    """Neither logs nor code nor values: a run that takes and makes no file has none."""
+    play({"steps": {"only": {"run": "echo said; echo loud >&2"}}})
+    assert stored(settings.home) == 0
+    with closing(SqliteStore.open_read_only(settings.home)) as store:
+        assert store.runs_with(ContentQuery(blob=digest(b"said\n"), made=True)) == []
