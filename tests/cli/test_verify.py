@@ -47,7 +47,15 @@ def flip(path: Path, needle: bytes) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("words", [("--deep",), ("@latest", "--deep")])
+def test_the_record_alone(whole: Desk) -> None:
+    done = whole.ok("verify", "--record")
+    assert "the record alone was checked" in done.out and done.out.endswith("verify: ok\n")
+    assert whole.json("verify", "--record")["checked"]["events"] == whole.json("verify")["checked"]["events"]
+    for more in ("--deep", "@latest", "--flow=f"):
+        assert "of the whole home" in whole.run("verify", "--record", more).err
+
+
+@pytest.mark.parametrize("words", [("--deep",), ("@latest", "--deep"), ("--record",)])
 def test_a_flipped_byte_in_an_event(desk: Desk, words: tuple[str, ...]) -> None:
     with sqlite3.connect(desk.home / "runnotary.db") as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -16,7 +16,7 @@ from runnotary.core.run import split_key
 from runnotary.store.keys import public_key_of
 from runnotary.store.log import SqliteStore
 from runnotary.store.report import Finding, Report
-from runnotary.store.verify import verify
+from runnotary.store.verify import verify, verify_record
 from runnotary.store.verify_log import Trust
 
 Json = Any
@@ -29,11 +29,13 @@ def checked(
     task: str = "",
     flow: tuple[str, str] | None = None,
     deep: bool = False,
+    record_only: bool = False,
     checkpoint: str = "",
 ) -> Json:
     """Check everything, one run, or the runs of one flow; return the report as a document.
 
-    `task` is a task of the run, by id, key or step; `checkpoint` the text of one that somebody kept.
+    `task` is a task of the run, by id, key or step; `checkpoint` the text of one that somebody kept. With
+    `record_only` everything is the record alone, and what follows from it is left aside.
 
     Raises:
         RunNotFound, TaskNotFound: there is none.
@@ -41,7 +43,10 @@ def checked(
     """
     trust = trust_of(settings, checkpoint)
     try:
-        report = verify(settings.home, run=run, flow=flow, deep=deep, trust=trust, copies=settings.copies)
+        if record_only:
+            report = verify_record(settings.home, trust=trust, copies=settings.copies)
+        else:
+            report = verify(settings.home, run=run, flow=flow, deep=deep, trust=trust, copies=settings.copies)
     except Damaged as wrong:  # there is nothing to look at
         findings = tuple(Finding(wrong.code, str(settings.home), said) for said in wrong.findings)
         report = Report(checked={}, findings=findings, more=0, not_proven=())

@@ -29,6 +29,8 @@ def verify(args: Namespace) -> int:
     """Check a run, a task, the runs of a flow, or everything. Whatever is damaged is exit status 10."""
     if sum(map(bool, (args.run, args.task, args.flow))) > 1:
         raise InvalidInput("verify: name a run, a task or a flow", hint="runnotary verify --help")
+    if args.record and (args.deep or args.run or args.task or args.flow):
+        raise InvalidInput("verify --record: it is of the whole home, and reads no blob")
     if is_bundle(args.run):
         return verify_bundle(args)
     settings = settings_of(args)
@@ -41,9 +43,9 @@ def _there(settings: Settings, args: Namespace) -> Json:
     """Let the server check its record."""
     from runnotary.app.remote import evidence_there
 
-    if args.key or args.checkpoint:
+    if args.key or args.checkpoint or args.record:
         raise InvalidInput(
-            f"--key and --checkpoint: this reads the files of a home, and {settings.url} is a server",
+            f"--key, --checkpoint and --record read the files of a home, and {settings.url} is a server",
             hint="where the server runs: runnotary verify … --home DIR; elsewhere check a bundle",
         )
     run, task = _named(args)
@@ -55,7 +57,11 @@ def _there(settings: Settings, args: Namespace) -> Json:
 
 def _here(settings: Settings, args: Namespace) -> Json:
     """Check the files of the home. Before a run is called missing, all of it is looked through for damage."""
-    said: dict[str, Any] = {"deep": args.deep, "checkpoint": _text(args.checkpoint)}
+    said: dict[str, Any] = {
+        "deep": args.deep,
+        "record_only": args.record,
+        "checkpoint": _text(args.checkpoint),
+    }
     if args.key:
         settings = msgspec.structs.replace(settings, key=args.key)
     name, task = _named(args)
