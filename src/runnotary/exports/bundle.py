@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from runnotary.core import chain, notes
 from runnotary.core.errors import Damaged, NotEnded
+from runnotary.exports import html
 from runnotary.exports.bundle_program import program
 from runnotary.exports.bundle_record import RUN_FINISHED, Event, closure, run_of, tasks_of, written
 from runnotary.exports.bundle_zip import (
@@ -29,6 +30,7 @@ from runnotary.exports.bundle_zip import (
     MANIFEST,
     PROOF,
     README,
+    REPORT,
     RUN,
     TASKS,
     TOMBSTONES,
@@ -45,8 +47,9 @@ README_TEXT: Final = """The record of one run, as Runnotary {version} kept it.
     status     {status}
     log        {size} entries, signed with {key}
 
-run.json and tasks.json are for reading. They say what the events say, and events.jsonl holds those events,
-each as its bytes were hashed when it happened. blobs/ holds every file, log and definition that they name.
+report.html is for reading, and so are run.json and tasks.json, which say what the events say. events.jsonl
+holds those events, each as its bytes were hashed when it happened. blobs/ holds every file, log and definition
+that they name.
 
 To check all of it (Python 3.11 or newer, and its package `cryptography`):
 
@@ -167,6 +170,7 @@ def _texts(material: Material, events: list[Event]) -> dict[str, bytes]:
         PROOF: str(proof).encode(),
         KEY: f"{material.public_key}\n".encode(),
         KEYS: _lines(_keys(material)),
+        REPORT: html.make(material),
     }
     if material.tombstones:
         members[TOMBSTONES] = _lines(map(_tombstone, material.tombstones))
