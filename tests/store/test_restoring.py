@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ import pytest
 from runnotary.app.signing import HomeKey
 from runnotary.core import chain, notes
 from runnotary.core.errors import Conflict, Damaged, FileMissing, RolledBack
-from runnotary.store import outside
+from runnotary.store import migrate, outside, statements
 from runnotary.store.backup import backup
 from runnotary.store.keys import KeyFile
 from runnotary.store.log import SqliteStore
 from runnotary.store.report import Report
 from runnotary.store.restoring import Restored, Wanted, restore
+from runnotary.store.sqlite import database
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
 from tests.store.forging import retell, tampered
@@ -166,6 +168,24 @@ def test_a_restored_home_is_backed_up_and_restored_again(copy: Path, tmp_path: P
     report = checked(tmp_path / "home2")
     assert report.ok, report.findings
     assert len(report.restores) == 3
+
+
+def test_a_backup_that_an_older_release_made(home: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    with closing(sqlite3.connect(database(old), isolation_level=None)) as connection:
+        connection.executescript("".join(statements.migrations()[:2]))
+        connection.execute(f"ATTACH '{database(home)}' AS new")
+        for table in ("events", "log", "runs", "tasks", "flows", "blobs"):
+            columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO {table} SELECT {columns} FROM new.{table}")
+        connection.execute(f"PRAGMA application_id = {migrate.APPLICATION}")
+        connection.execute("PRAGMA user_version = 2")
+    shutil.copytree(home / "blobs", old / "blobs")
+    restored(old, tmp_path / "new")
+    grow(tmp_path / "new", 20)
+    report = checked(tmp_path / "new")
+    assert report.ok, list(map(str, report.findings))
 
 
 def test_a_restore_that_is_taken_out_of_the_ledger_is_missed(copy: Path, tmp_path: Path) -> None:

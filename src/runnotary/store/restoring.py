@@ -30,7 +30,7 @@ from runnotary.core.events import By, EngineNoted, KeyChanged
 from runnotary.core.ledger import replay
 from runnotary.core.notes import Checkpoint
 from runnotary.ports import Append, Chance, Clock, Refusal, Signer
-from runnotary.store import files, migrate, outside, tree
+from runnotary.store import files, migrate, outside, tree, uses
 from runnotary.store.backup import backup
 from runnotary.store.log import SqliteStore
 from runnotary.store.sealing import LEDGER, RESTORED
@@ -107,7 +107,7 @@ def _bring_forward(copy: Path) -> None:
     """Let the copy have the schema of this release."""
     connection = connect_writer(copy)
     try:
-        migrate.prepare(connection, lambda _: None)
+        migrate.prepare(connection, lambda _: None, moved=uses.fill(copy))
         tree.complete_now(connection)
     finally:
         connection.close()
