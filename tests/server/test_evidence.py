@@ -116,6 +116,7 @@ def test_keys_change_while_runs_go_on(up: Up) -> None:
 
 def test_a_run_a_flow_and_everything_are_verified(up: Up) -> None:
     run = ended(up)
+    assert up.post("/log/checkpoint", {}).status == 200
     for words in (f"run={run['id']}", "run=@latest&task=a", "flow=f&namespace=default", "deep=true", ""):
         report = up.get(f"/audit/verify?{words}").json
         assert report["ok"] and report["findings"] == [], report
@@ -128,16 +129,21 @@ def test_what_does_not_hold_is_a_report_with_status_200(tmp_path: Path) -> None:
     try:
         up.register(FLOW, token=None)
         run = ended(up)
-        connection = sqlite3.connect(up.home / "runnotary.db", isolation_level=None)
-        connection.execute("UPDATE tasks SET exit_code = 7")
-        connection.close()
+        forge(up, 7)
         for path in (f"/audit/verify?run={run['id']}", "/audit/verify", "/audit/verify?flow=f"):
             reply = up.get(path)
             assert reply.status == 200
             assert not reply.json["ok"]
             assert any("exit_code" in one["where"] for one in reply.json["findings"])
+        forge(up, 0)
     finally:
         up.close()
+
+
+def forge(up: Up, exit_code: int) -> None:
+    connection = sqlite3.connect(up.home / "runnotary.db", isolation_level=None)
+    connection.execute("UPDATE tasks SET exit_code = ?", (exit_code,))
+    connection.close()
 
 
 @pytest.mark.parametrize("where", ["server", "home"])
