@@ -137,6 +137,7 @@ class Embedded:
             settings=ProcessSettings(log_limit=settings.log_limit),
         )
         parts = Parts(self.store, self.blobs, clock, chance, flows, profile_of(settings))
+        self.parts: Final = parts
         self.access: Final = Access(parts)
         self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
         self.engine.open()

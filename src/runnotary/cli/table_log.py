@@ -105,4 +105,26 @@ LOG: Final = (
         ),
         details="Never over a record that exists. Keys are not in a backup: a new one signs from now on.",
     ),
+    Command(
+        ("admin", "erase-principal"),
+        "runnotary.cli.forgetting:erase_principal",
+        "erase a person from the record; verify holds",
+        (
+            Option(("principal",), "user:NAME or service:NAME", metavar="WHO"),
+            Option(("--reason",), "why, for the record; it stays, so do not name them in it", metavar="TEXT"),
+            Option(("--runs",), "erase the runs that name them too", "flag"),
+            Option(("--dry-run",), "say what would go, and do nothing", "flag"),
+            OUTPUT,
+        ),
+        details="Their tokens, roles and places in groups end. What of theirs is still in force, as a flow\n"
+        "that they registered, is said again by you. No engine may be at work in the home; a hold protects.",
+    ),
+    Command(
+        ("admin", "prune"),
+        "runnotary.cli.forgetting:prune",
+        "take away bytes that nothing names",
+        (OUTPUT,),
+        details="For what a crash amid a purge or an erasure left. The database is written anew without its free\n"
+        "space. No engine may be at work in the home.",
+    ),
 )

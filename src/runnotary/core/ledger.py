@@ -17,7 +17,6 @@ from runnotary.core.events import (
     AccessChanged,
     DefinitionChanged,
     EngineNoted,
-    Event,
     KeyChanged,
     StreamErased,
 )
@@ -75,16 +74,19 @@ def fold(ledger: Ledger, record: Recorded) -> None:
     elif isinstance(event, KeyChanged):
         ledger.keys[event.key] = event
     elif isinstance(event, EngineNoted):
-        ledger.salt = salt_of((event,)) or ledger.salt
+        ledger.salt = salt_of((record,)) or ledger.salt
     else:
         raise ValueError(f"{type(event).__name__} has no place in a ledger")
 
 
-def salt_of(events: Iterable[Event]) -> bytes:
+def salt_of(recorded: Iterable[Recorded]) -> bytes:
     """Return the salt of actor ids that the last of these events with one tells; empty if none does."""
     salt = b""
-    for event in events:
-        if isinstance(event, EngineNoted) and event.kind in (HOME, SALT):
+    for record in recorded:
+        event = record.event
+        if isinstance(event, EngineNoted) and (
+            event.kind == SALT or (event.kind == HOME and record.seq == 1)
+        ):
             salt = bytes.fromhex(event.data["salt"])
     return salt
 

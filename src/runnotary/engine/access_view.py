@@ -61,6 +61,13 @@ class AccessView:
             self._is_whole = True
         return self._folded
 
+    def begin_anew(self) -> None:
+        """Fold from the beginning at the next question: what was said before was erased and said again."""
+        with self._folding:
+            self._folded = AccessState()
+            self._seqs.clear()
+            self._is_whole = False
+
     def _fold(self, ledger: str) -> None:
         for record in self._store.read(ledger_stream(ledger), self._seqs.get(ledger, 0)):
             if isinstance(record.event, AccessChanged):

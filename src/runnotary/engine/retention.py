@@ -177,11 +177,16 @@ class Retention:
         await self._take(run_id, by, reason, bodies=True)
         await self._parts.store.scrub(SCRUBBED_AT_ONCE)
 
+    async def erase_many(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
+        """Erase runs as `erase` does; return the ids of those that went."""
+        gone: list[bytes] = []
+        for many in _pieces(rows, GATHERED):
+            gone += await self._purge_many(many, by, reason, bodies=True)
+        return gone
+
     async def _take(self, run_id: bytes, by: ev.By, reason: str, *, bodies: bool) -> None:
         row, by = self._permit(run_id, by, Action.PURGE)
-        burial = await asyncio.to_thread(self._burial, row)
-        if bodies:
-            burial = burial._replace(erasure=msgspec.structs.replace(burial.erasure, bodies=True))
+        burial = await asyncio.to_thread(lambda: self._burial(row, bodies=bodies))
         leaving = await asyncio.to_thread(Leaving, [burial], self._parts.store)
         await self._bury([(burial, by)], by, reason)
         await self._discard([burial], leaving)
@@ -236,8 +241,10 @@ class Retention:
         done = await asyncio.gather(*map(one, rows))
         return [row.id for row, well in zip(rows, done, strict=True) if well]
 
-    async def _purge_many(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
-        burials = await asyncio.to_thread(lambda: list(self._burials(rows)))
+    async def _purge_many(
+        self, rows: Sequence[RunRow], by: ev.By, reason: str, *, bodies: bool = False
+    ) -> list[bytes]:
+        burials = await asyncio.to_thread(lambda: list(self._burials(rows, bodies=bodies)))
         leaving = await asyncio.to_thread(Leaving, burials, self._parts.store)
         gone: list[bytes] = []
         for some in _pieces(burials, TOGETHER):
@@ -249,10 +256,10 @@ class Retention:
             gone += sorted(burial.row.id for burial in buried)
         return gone
 
-    def _burials(self, rows: Iterable[RunRow]) -> Iterator[Burial]:
+    def _burials(self, rows: Iterable[RunRow], *, bodies: bool) -> Iterator[Burial]:
         for row in rows:
             try:
-                yield self._burial(row)
+                yield self._burial(row, bodies=bodies)
             except RunnotaryError as refusal:  # the others go
                 log.warning("run %s was not purged: %s", to_text(row.id), refusal.message)
 
@@ -271,7 +278,7 @@ class Retention:
 
     # --- one purge -------------------------------------------------------------------------------
 
-    def _burial(self, row: RunRow) -> Burial:
+    def _burial(self, row: RunRow, *, bodies: bool = False) -> Burial:
         name, stream = to_text(row.id), run_stream(row.id)
         if row.ended_at is None:
             raise NotEnded(f"run {name} goes on: {row.status}", hint="cancel it, or wait for its end")
@@ -296,7 +303,7 @@ class Retention:
         for one in found:
             blobs[one.digest] = min(RANKS[one.form], blobs.get(one.digest, RANKS[one.form]))
         ended = self._parts.store.placed(stream, last)
-        erasure = Erasure(row.id, seq, head, key, tuple(map(digest_bytes, blobs)))
+        erasure = Erasure(row.id, seq, head, key, tuple(map(digest_bytes, blobs)), bodies)
         return Burial(row, erasure, ended, blobs)
 
     def _gather(self, named: Iterable[Named], found: set[Named]) -> None:

@@ -84,7 +84,7 @@ class Service:
         self._delivery: Final = Delivery(engine, parts)
         self.answers: Final = Answers(parts, self._delivery, caller_of=caller_of, actor_of=self._actor)
         self._keys: Final = Turns()
-        self._retention: Final = Retention(
+        self.retention: Final = Retention(
             engine, parts, self._delivery, actor_of=self._actor, permit=self._permitted, may=self._may
         )
 
@@ -258,27 +258,27 @@ class Service:
 
     async def archive(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
         """Take a run that is over out of the lists; see `Retention.archive`."""
-        await self._retention.archive(run_id, by, checked(reason), on=True)
+        await self.retention.archive(run_id, by, checked(reason), on=True)
 
     async def unarchive(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
         """Put an archived run back into the lists; see `Retention.archive`."""
-        await self._retention.archive(run_id, by, checked(reason), on=False)
+        await self.retention.archive(run_id, by, checked(reason), on=False)
 
     async def hold(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
         """Protect a run from being purged; see `Retention.hold`."""
-        await self._retention.hold(run_id, by, checked(reason), on=True)
+        await self.retention.hold(run_id, by, checked(reason), on=True)
 
     async def release_hold(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
         """Let a run be purged again; see `Retention.hold`."""
-        await self._retention.hold(run_id, by, checked(reason), on=False)
+        await self.retention.hold(run_id, by, checked(reason), on=False)
 
     async def purge(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
         """Take a run out of the record and leave its tombstone; see `Retention.purge`."""
-        await self._retention.purge(run_id, by, checked(reason))
+        await self.retention.purge(run_id, by, checked(reason))
 
     async def erase(self, run_id: bytes, by: ev.By, reason: str = "") -> None:
         """Take away what the events of a run say, and leave their envelopes; see `Retention.erase`."""
-        await self._retention.erase(run_id, by, checked(reason))
+        await self.retention.erase(run_id, by, checked(reason))
 
     async def sweep(
         self,
@@ -295,7 +295,7 @@ class Service:
         Order, page and place of the query do not count; archived runs are purged too. Returns the ids of
         those that went or, if `dry_run`, would go; see `Retention.sweep`.
         """
-        return await self._retention.sweep(
+        return await self.retention.sweep(
             query, by, action=action, older_than=older_than, reason=checked(reason), dry_run=dry_run
         )
 
@@ -328,7 +328,7 @@ class Service:
     def _want(self, blob: str) -> None:
         """Keep what a run will name from being discarded meanwhile, and see that it was not already."""
         self._blobs.want(blob)
-        if blob in self._retention.discarded and not self._blobs.has(blob):
+        if blob in self.retention.discarded and not self._blobs.has(blob):
             raise BlobNotFound(f"{blob} was purged", hint="put it again")
 
     async def _want_all(self, inputs: Iterable[Named]) -> None:

@@ -200,6 +200,17 @@ class LocalBlobs:
             await self._writer.ask([])
         return gone
 
+    def every(self) -> list[str]:
+        """Return the digest of all bytes that are kept; those on their way are not among them."""
+        small = [digest_text(row[0]) for row in self._reader().execute(SQL["blob_digests"])]
+        large = [
+            f"sha256:{folder.name}{path.name}"
+            for folder in sorted(self._folder.iterdir())
+            if folder != self.incoming
+            for path in sorted(folder.iterdir())
+        ]
+        return small + large
+
     def _note(self, text: str) -> None:
         self._recent.note(text, self._writer.position if self._writer is not None else 0)
 

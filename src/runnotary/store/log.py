@@ -15,6 +15,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -40,7 +41,7 @@ from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, database, whole
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
-from runnotary.store.unused import Unnamed
+from runnotary.store.unused import Unnamed, groups_with
 from runnotary.store.waiting import list_waiting
 from runnotary.store.writer import Watcher, Writer
 
@@ -195,7 +196,7 @@ class SqliteStore:
         Raises:
             Damaged: the home's first ledger event is not there.
         """
-        salt = salt_of(record.event for record in self._founding())
+        salt = salt_of(self._founding())
         if salt:
             return salt
         raise Damaged(["ledger/default #1: the event that founds the home is missing"])
@@ -212,6 +213,17 @@ class SqliteStore:
         if self.head(stream)[0] == 0:
             return None
         return tombstone_of(self._reader(), chain.stream_name(stream), self.ledgers())
+
+    def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
+        return groups_with(self._reader, text)
+
+    async def prune(self) -> int:
+        """Let go of every blob that nothing in the record names; see `Store.prune`."""
+        every = await asyncio.to_thread(self.blobs.every)
+        unused = await asyncio.to_thread(self.unnamed(every, ()).among, every)
+        ended = self.position() + 1
+        return len(await self.blobs.discard([(digest, ended) for digest in sorted(unused)], unused))
 
     async def scrub(self, at_most: int = 0) -> bool:
         """Write the database anew, so that no free space in it holds what was erased; see `Store.scrub`."""

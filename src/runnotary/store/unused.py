@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -104,6 +104,18 @@ class Unnamed:
             self._left.difference_update(_DIGEST.findall(data))
             if named.form == "value":
                 left += blobs_in_value(msgspec.json.decode(data))
+
+
+def groups_with(reader: Callable[[], sqlite3.Connection], text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Yield each stream with bodies that hold these bytes, and these bodies, in pieces."""
+    place: tuple[bytes, int] = (b"", 0)
+    while piece := reader().execute(SQL["events_after"], (*place, _PIECE)).fetchall():
+        found: dict[bytes, list[bytes]] = {}
+        for stream, _, _, body in piece:
+            if body is not None and text in body:
+                found.setdefault(stream, []).append(body)
+        yield from found.items()
+        place = piece[-1][:2]
 
 
 def _may_nest(text: bytes) -> bool:

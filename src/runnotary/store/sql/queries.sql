@@ -201,6 +201,9 @@ SELECT * FROM flows WHERE namespace = ? ORDER BY name;
 -- name: blob
 SELECT data FROM blobs WHERE digest = ?;
 
+-- name: blob_digests
+SELECT digest FROM blobs ORDER BY digest;
+
 -- name: blob_size
 SELECT length(data) FROM blobs WHERE digest = ?;
 
