@@ -40,6 +40,7 @@ REPEATED = {
 }
 # Work of the engine for a thread: reading that grows with the record, or bytes that somebody brought.
 THREADED = {
+    ("engine/erasure.py", "erase"): "the whole log is read, while nobody else is at work",
     ("engine/operations.py", "put_blob"): "a file of any size is hashed",
     ("engine/retention.py", "_take"): "all events of a run are read",
     ("engine/retention.py", "_purge_many"): "as above, and of all runs that might name the same blobs",

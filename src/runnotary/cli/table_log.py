@@ -124,7 +124,7 @@ LOG: Final = (
         "runnotary.cli.forgetting:prune",
         "take away bytes that nothing names",
         (OUTPUT,),
-        details="For what a crash amid a purge or an erasure left. The database is written anew without its free\n"
-        "space. No engine may be at work in the home.",
+        details="For what a crash amid a purge or an erasure left. The database is written anew without\n"
+        "its free space. No engine may be at work in the home.",
     ),
 )

@@ -246,7 +246,7 @@ ACTING: Final = (
             ),
             (
                 "erase",
-                "erase what ended runs say and hold; their envelopes stay, and verify holds",
+                "erase what ended runs say; their envelopes stay",
                 SWEEPING[1:],
                 "For personal data. Who did what is gone; how many events there were, when, and which were\n"
                 "one person's can still be proven. What was erased cannot be brought back.",

@@ -36,6 +36,11 @@ class Erased:
         return self._every or seq in self._seqs
 
 
+def ledgers_of(connection: sqlite3.Connection) -> list[str]:
+    """Return the namespaces that have a ledger."""
+    return [row[0][1:].decode() for row in connection.execute(SQL["ledgers"])]
+
+
 def tombstone_of(
     connection: sqlite3.Connection, stream: str, namespaces: Iterable[str]
 ) -> tuple[str, int, StreamErased] | None:

@@ -15,7 +15,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -25,7 +24,7 @@ from typing import Final
 from runnotary.core import chain, merkle
 from runnotary.core.chain import Recorded
 from runnotary.core.errors import Conflict, Damaged
-from runnotary.core.events import By, EngineNoted, StreamErased
+from runnotary.core.events import By, EngineNoted
 from runnotary.core.ledger import HOME, Ledger, fold, salt_of
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import ContentQuery, RunQuery
@@ -33,7 +32,8 @@ from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
 from runnotary.ports import Append, Appended, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
 from runnotary.store import migrate, tree, uses
 from runnotary.store.blobs import LocalBlobs
-from runnotary.store.erased import Erased, tombstone_of
+from runnotary.store.clearing import Clearing
+from runnotary.store.erased import Erased
 from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs, teach
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
@@ -41,7 +41,7 @@ from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, database, whole
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
-from runnotary.store.unused import Unnamed, groups_with
+from runnotary.store.unused import Unnamed
 from runnotary.store.waiting import list_waiting
 from runnotary.store.writer import Watcher, Writer
 
@@ -50,7 +50,7 @@ _FIRST_PIECE: Final = 32
 _SALT_SIZE: Final = 32
 
 
-class SqliteStore:
+class SqliteStore(Clearing):
     """One home: its log, its read tables, and in `blobs` its bytes."""
 
     def __init__(
@@ -63,7 +63,7 @@ class SqliteStore:
         self._writer = writer
         self._here = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self.blobs: Final = LocalBlobs(home, self._reader, arriving, writer)
+        self.blobs = LocalBlobs(home, self._reader, arriving, writer)
 
     @classmethod
     def open(
@@ -179,10 +179,6 @@ class SqliteStore:
         row = self._reader().execute(SQL["head"], (stream,)).fetchone()
         return (0, chain.GENESIS) if row is None else (row[0], row[1])
 
-    def ledgers(self) -> list[str]:
-        """Return the namespaces that have a ledger."""
-        return [row[0][1:].decode() for row in self._reader().execute(SQL["ledgers"])]
-
     def ledger(self, namespace: str) -> Ledger:
         """Return a namespace's ledger, folded."""
         ledger = Ledger(namespace)
@@ -206,29 +202,6 @@ class SqliteStore:
         for record in self.read(HOME_LEDGER):
             return iter((record,)) if record.seq == 1 else self.noted()
         return iter(())
-
-    def tombstone(self, run_id: bytes) -> tuple[str, int, StreamErased] | None:
-        """Return what was said when a run was erased, in whose ledger and when; None if it was not."""
-        stream = chain.run_stream(run_id)
-        if self.head(stream)[0] == 0:
-            return None
-        return tombstone_of(self._reader(), chain.stream_name(stream), self.ledgers())
-
-    def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
-        return groups_with(self._reader, text)
-
-    async def prune(self) -> int:
-        """Let go of every blob that nothing in the record names; see `Store.prune`."""
-        every = await asyncio.to_thread(self.blobs.every)
-        unused = await asyncio.to_thread(self.unnamed(every, ()).among, every)
-        ended = self.position() + 1
-        return len(await self.blobs.discard([(digest, ended) for digest in sorted(unused)], unused))
-
-    async def scrub(self, at_most: int = 0) -> bool:
-        """Write the database anew, so that no free space in it holds what was erased; see `Store.scrub`."""
-        writer = self._own_writer()
-        return await writer.do(lambda: writer.scrub(at_most))
 
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""

@@ -1,0 +1,56 @@
+"""What leaves a store: looking for what is to go, and seeing that nothing of it is left in the files."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Iterator
+
+from runnotary.core import chain
+from runnotary.core.events import StreamErased
+from runnotary.store.blobs import LocalBlobs
+from runnotary.store.erased import ledgers_of, tombstone_of
+from runnotary.store.statements import SQL
+from runnotary.store.unused import Unnamed, groups_with
+from runnotary.store.writer import Writer
+
+
+class Clearing:
+    """The part of a store that erasures need; see the port `Store`."""
+
+    blobs: LocalBlobs
+
+    @abstractmethod
+    def _reader(self) -> sqlite3.Connection: ...
+
+    @abstractmethod
+    def _own_writer(self) -> Writer: ...
+
+    def ledgers(self) -> list[str]:
+        """Return the namespaces that have a ledger."""
+        return ledgers_of(self._reader())
+
+    def tombstone(self, run_id: bytes) -> tuple[str, int, StreamErased] | None:
+        """Return what was said when a run was erased, in whose ledger and when; None if it was not."""
+        stream = chain.run_stream(run_id)
+        if self._reader().execute(SQL["head"], (stream,)).fetchone() is None:
+            return None
+        return tombstone_of(self._reader(), chain.stream_name(stream), ledgers_of(self._reader()))
+
+    def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
+        return groups_with(self._reader, text)
+
+    async def prune(self) -> int:
+        """Let go of every blob that nothing in the record names; see `Store.prune`."""
+        writer = self._own_writer()
+        every = await asyncio.to_thread(self.blobs.every)
+        unused = await asyncio.to_thread(Unnamed(self._reader, self.blobs, every, ()).among, every)
+        ended = writer.position + 1
+        return len(await self.blobs.discard([(digest, ended) for digest in sorted(unused)], unused))
+
+    async def scrub(self, at_most: int = 0) -> bool:
+        """Write the database anew, so that no free space in it holds what was erased; see `Store.scrub`."""
+        writer = self._own_writer()
+        return await writer.do(lambda: writer.scrub(at_most))
