@@ -130,6 +130,7 @@ def test_no_statement_changes_the_record() -> None:
         "DELETE FROM runs WHERE id = ?;",
         "DELETE FROM tasks WHERE run = ?;",
         "DELETE FROM keys WHERE principal = ? AND key = ?;",
+        "DELETE FROM uses WHERE blob = ? AND run = ?;",
         "DELETE FROM blobs WHERE digest = ?;",
     ]
     erasing = re.compile(r"SQL\[\"(?:erase_|drop_)")
