@@ -62,6 +62,21 @@ class NullStore:
     def placed(self, stream: bytes, seq: int) -> int:
         return 0
 
+    def tombstone(self, run_id: bytes) -> None:
+        return None
+
+    def ledgers(self) -> list[str]:
+        return []
+
+    def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+        return iter(())
+
+    async def prune(self) -> int:
+        return 0
+
+    async def scrub(self, at_most: int = 0) -> bool:
+        return True
+
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:
         raise AssertionError("nobody watches the null log")
 
