@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded
-from runnotary.core.queries import RunQuery
+from runnotary.core.queries import ContentQuery, RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
 from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, Unnamed
 
@@ -46,6 +46,12 @@ class NullStore:
 
     def count(self, query: RunQuery) -> int:
         return 0
+
+    def tally(self, query: RunQuery) -> dict[str, int]:
+        return {}
+
+    def runs_with(self, query: ContentQuery) -> list[RunRow]:
+        return []
 
     def keyed(self, principal: str, key: str) -> KeyRow | None:
         return None
