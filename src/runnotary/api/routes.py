@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from runnotary.api import approvals, batches, flows, home, people, records, results, runs, wire
+from runnotary.api import results_access as access
 from runnotary.api.route import (
     ADMIN,
     ADMIN_HERE,
@@ -315,14 +316,21 @@ OF_FLOWS: Final = (
 )
 
 OF_PEOPLE: Final = (
-    _row("GET /whoami", people.whoami, "Who you are here", KNOWN, results.Whoami, problems=()),
-    _row("GET /namespaces", people.namespaces, "List namespaces", KNOWN, results.NamespaceList, problems=()),
+    _row("GET /whoami", people.whoami, "Who you are here", KNOWN, access.Whoami, problems=()),
+    _row(
+        "GET /namespaces",
+        people.namespaces,
+        "List namespaces",
+        KNOWN,
+        access.NamespaceList,
+        problems=(),
+    ),
     _row(
         "POST /namespaces",
         people.create_namespace,
         "Make a namespace",
         ADMIN,
-        {201: results.NamespaceDocument},
+        {201: access.NamespaceDocument},
         body=wire.NamespaceBody,
     ),
     _row(
@@ -330,21 +338,21 @@ OF_PEOPLE: Final = (
         people.namespace,
         "Show a namespace; to an admin, with its roles",
         "any right in namespace",
-        results.NamespaceDocument,
+        access.NamespaceDocument,
     ),
     _row(
         "GET /namespaces/{namespace}/audit",
         people.history,
         "Every change of access to it",
         ADMIN_HERE,
-        results.AccessHistory,
+        access.AccessHistory,
     ),
     _row(
         "PUT /namespaces/{namespace}/roles/{principal}",
         people.grant,
         "Give a principal a role",
         ADMIN_HERE,
-        results.RolesDocument,
+        access.RolesDocument,
         body=wire.RoleBody,
     ),
     _row(
@@ -352,25 +360,25 @@ OF_PEOPLE: Final = (
         people.revoke,
         "Take a role away, or all of them",
         ADMIN_HERE,
-        results.RolesDocument,
+        access.RolesDocument,
         query=wire.ByRole,
     ),
-    _row("GET /groups", people.groups, "List groups", KNOWN, results.GroupList, problems=()),
+    _row("GET /groups", people.groups, "List groups", KNOWN, access.GroupList, problems=()),
     _row(
         "PUT /groups/{group}",
         people.set_group,
         "Let a group consist of exactly these",
         ADMIN,
-        results.GroupDocument,
+        access.GroupDocument,
         body=wire.GroupBody,
     ),
-    _row("GET /tokens", people.tokens, "List tokens", KNOWN, results.TokenList, problems=()),
+    _row("GET /tokens", people.tokens, "List tokens", KNOWN, access.TokenList, problems=()),
     _row(
         "POST /tokens",
         people.create_token,
         "Make a token; its secret is in this answer only",
         KNOWN,
-        {201: results.NewToken},
+        {201: access.NewToken},
         body=wire.TokenBody,
     ),
     _row(
@@ -378,7 +386,7 @@ OF_PEOPLE: Final = (
         people.revoke_token,
         "End a token",
         KNOWN,
-        results.TokenDocument,
+        access.TokenDocument,
         query=wire.Because,
     ),
 )
