@@ -93,6 +93,18 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "run metrics @latest:sales -o json",
         "run lineage @latest:sales",
         "run lineage @latest:sales -o json",
+        "run lineage @latest:sales --format text",
+        "run lineage @latest:sales --format mermaid",
+        "run lineage @latest:sales --format dot",
+        "run lineage --blob orders.csv",
+        "run lineage --blob orders.csv --direction down --depth 1 -o json",
+        "run lineage --blob sales.yaml --format dot",
+        "run lineage --blob more",
+        "run lineage --blob missing",
+        "run lineage --blob orders.csv --depth 0",
+        "run lineage @latest --depth 1",
+        "run lineage @latest --blob orders.csv",
+        "run lineage",
         "run files @latest:sales",
         "run files @latest:sales report",
         "run files @latest:sales part.csv",
@@ -133,6 +145,18 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "flow history sales",
         "flow history sales -o name",
         "flow history nothing",
+        "flow diff sales",
+        "flow diff sales.yaml",
+        "flow diff sales sales.yaml -o json",
+        "flow push later.yaml",
+        "flow diff sales",
+        "flow diff sales -o json",
+        "flow diff sales@1 sales@2 -o name",
+        "flow diff sales@3",
+        "flow diff nothing",
+        "flow diff unnamed.yaml",
+        "flow diff sales.yaml later.yaml --code",
+        "flow history sales",
         "flow show nothing",
         "flow push unnamed.yaml",
         "namespace create lab -o name",
@@ -223,6 +247,7 @@ def furnished(desk: Desk) -> Desk:
     for name, text in (("sales", SALES), ("fails", FAILS), ("quick", QUICK)):
         desk.write(f"{name}.yaml", text)
     desk.write("waits.yaml", WAITS.replace("$TOP", str(desk.path)))
+    desk.write("later.yaml", SALES.replace('version: "1"', 'version: "2"').replace("default: 10", "default: 5"))
     desk.write("unnamed.yaml", "steps: {a: {run: 'true'}}\n")
     desk.write("broken.yaml", "flow: broken\nsteps: {a: {run: 1}}\n")
     desk.write("orders.csv", "a,b\n1,2\n")

@@ -16,6 +16,7 @@ PAGES = [
     "docs/commands.md",
     "docs/observability.md",
     "docs/exports.md",
+    "docs/lineage.md",
     "docs/approvals.md",
     "docs/retention.md",
 ]
