@@ -206,6 +206,7 @@ ERRORS = {
     "conflict": "The present state does not allow it.",
     "already_ended": "The run is over.",
     "not_ended": "The run goes on, and this is for runs that are over.",
+    "version_taken": "The label already means another definition of the flow; the profile allows one.",
     "held": "The run is protected from being purged.",
     "changed": "It is not any more as the caller saw it; look again.",
     "already_decided": "The request was answered already; the message says by whom.",

@@ -19,6 +19,7 @@ PAGES = [
     "docs/lineage.md",
     "docs/approvals.md",
     "docs/retention.md",
+    "docs/regulated.md",
 ]
 
 

@@ -174,6 +174,7 @@ def _opened(settings: Settings, clock: SystemClock, chance: SystemChance) -> Sql
         durability=settings.durability,
         copies=settings.copies,
         witness=shlex.split(settings.witness),
+        profile=settings.profile,
     )
 
 

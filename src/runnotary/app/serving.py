@@ -145,6 +145,11 @@ def _mode(settings: Settings, home: Embedded) -> tuple[By | None, str]:
     """
     if Identity(home.access, settings, SystemClock()).configured:
         return None, "callers bring a token"
+    if not home.parts.profile.local_owner:
+        raise InvalidInput(
+            f"under the profile {home.parts.profile.name} nobody comes in without credentials",
+            hint="make a token first (runnotary token create), or name an identity provider (oidc_issuer)",
+        )
     if not is_loopback(settings.host):
         raise InvalidInput(
             f"{settings.host} can be reached by others, and nothing says who may come in",

@@ -197,6 +197,12 @@ class Held(Conflict):
     code = "held"
 
 
+class VersionTaken(Conflict):
+    """A version label of a flow already means another definition, and the profile lets it mean only one."""
+
+    code = "version_taken"
+
+
 class Changed(Conflict):
     """The run is not any more as the caller saw it last."""
 

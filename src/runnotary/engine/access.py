@@ -25,6 +25,7 @@ from runnotary.core.errors import Conflict, InvalidInput, PermissionDenied
 from runnotary.core.events import AccessChanged
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.permissions import EVERYWHERE, Action, Caller, People, Role, Scopes, Who, meet, require
+from runnotary.core.profile import Change
 from runnotary.engine.access_view import AccessView, covers, is_admin
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.parts import Parts
@@ -54,6 +55,7 @@ class Access(AccessView):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.store, parts.clock)
         self._chance: Final = parts.chance
+        self._profile: Final = parts.profile
         self._ledger: Final = LedgerWriter(parts)
 
     # --- tokens ----------------------------------------------------------------------------------
@@ -254,6 +256,7 @@ class Access(AccessView):
             said = say(Who(fresh.by, meet(who.caller, fresh.caller)))
             if said is None:
                 return None
+            self._profile.require_reason(Change.ACCESS, reason)
             if who.by.auth != "os-user":
                 self._keeps_an_admin(said, now)
             return said, ()

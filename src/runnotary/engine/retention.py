@@ -40,6 +40,7 @@ from runnotary.core.evidence import Named, blobs_in, blobs_in_value
 from runnotary.core.hashing import digest_bytes
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Action
+from runnotary.core.profile import Change
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow
 from runnotary.core.trees import BadManifest, entries
@@ -154,6 +155,7 @@ class Retention:
             RunNotFound, PermissionDenied: the caller may not.
         """
         _, by = self._permit(run_id, by, Action.HOLD)
+        self._parts.profile.require_reason(Change.HOLD, reason)
         await self._delivery.deliver(run_id, Hold(by, reason, on), self._actor_of(by))
 
     async def purge(self, run_id: bytes, by: ev.By, reason: str) -> None:
@@ -186,6 +188,7 @@ class Retention:
 
     async def _take(self, run_id: bytes, by: ev.By, reason: str, *, bodies: bool) -> None:
         row, by = self._permit(run_id, by, Action.PURGE)
+        self._parts.profile.require_reason(Change.ERASE if bodies else Change.PURGE, reason)
         burial = await asyncio.to_thread(lambda: self._burial(row, bodies=bodies))
         leaving = await asyncio.to_thread(Leaving, [burial], self._parts.store)
         await self._bury([(burial, by)], by, reason)
@@ -197,6 +200,8 @@ class Retention:
         """Archive or purge every run that the filters leave, that is over, and that the caller may; held ones
         are not purged. Returns the ids of those that went or, if `dry_run`, would go, oldest first.
         """
+        if action == "purge" and not dry_run:
+            self._parts.profile.require_reason(Change.PURGE, reason)
         rows = list(self._chosen(query, by, action, older_than))
         if dry_run:
             return [row.id for row in rows]

@@ -15,7 +15,7 @@ import msgspec
 from runnotary import __version__
 from runnotary.core import events as ev
 from runnotary.core import ledger
-from runnotary.core.chain import actor_id, run_stream
+from runnotary.core.chain import actor_id, ledger_stream, run_stream
 from runnotary.core.decide import Cancel, Update
 from runnotary.core.definition import Words
 from runnotary.core.errors import (
@@ -25,6 +25,7 @@ from runnotary.core.errors import (
     KeyReused,
     PermissionDenied,
     RunNotFound,
+    VersionTaken,
 )
 from runnotary.core.evidence import Named, blobs_in_value
 from runnotary.core.flow import Flow
@@ -32,6 +33,7 @@ from runnotary.core.hashing import canonical, digest, digest_text
 from runnotary.core.ids import to_text, uuid7
 from runnotary.core.inputs import complete
 from runnotary.core.permissions import Action, Caller, People, acting
+from runnotary.core.profile import Change
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import Row, RunRow
 from runnotary.core.states import TERMINAL, State
@@ -77,6 +79,7 @@ class Service:
         self._clock: Final = parts.clock
         self._chance: Final = parts.chance
         self._flow_of: Final = parts.flow_of
+        self._profile: Final = parts.profile
         self._durability: Final = durability
         self._caller_of: Final = caller_of
         self._ledger: Final = LedgerWriter(parts)
@@ -107,6 +110,8 @@ class Service:
             said = (definition, words.version, words.title, words.description)
             if known and (known.definition, known.version, known.title, known.description) == said:
                 return None
+            if self._profile.one_meaning and words.version:
+                self._see_version_is_free(namespace, words, definition)
             change = ev.DefinitionChanged(
                 flow=words.flow,
                 flow_id=flow_id,
@@ -121,6 +126,20 @@ class Service:
 
         await self._ledger.append(namespace, self._actor(by), changed)
         return flow_id
+
+    def _see_version_is_free(self, namespace: str, words: Words, definition: str) -> None:
+        """Refuse a label that already stands for another definition of the flow.
+
+        Raises:
+            VersionTaken: it does.
+        """
+        for record in self._store.read(ledger_stream(namespace)):
+            event = record.event
+            if not isinstance(event, ev.DefinitionChanged) or event.definition == definition:
+                continue
+            if (event.flow, event.version) == (words.flow, words.version):
+                what = f"version {words.version} of flow {words.flow} already means {event.definition}"
+                raise VersionTaken(what, hint="give the new definition another version")
 
     async def submit(
         self, submission: Submission, by: ev.By, *, key: str = "", body: str = ""
@@ -236,6 +255,7 @@ class Service:
         row, by = self._permitted(run_id, by, Action.CANCEL)
         if row.status == State.CANCELLED:
             return
+        self._profile.require_reason(Change.CANCEL, reason)
         if State(row.status) in TERMINAL:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id)

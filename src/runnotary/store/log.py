@@ -35,6 +35,7 @@ from runnotary.store.blobs import LocalBlobs
 from runnotary.store.clearing import Clearing
 from runnotary.store.erased import Erased
 from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs, teach
+from runnotary.store.noting import note_profile
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.small_blobs import SmallBlobs
@@ -66,7 +67,7 @@ class SqliteStore(Clearing):
         self.blobs = LocalBlobs(home, self._reader, arriving, writer)
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 - all that a home is opened with
         cls,
         home: Path,
         *,
@@ -76,6 +77,7 @@ class SqliteStore(Clearing):
         durability: Durability = "full",
         copies: Sequence[Path] = (),
         witness: Sequence[str] = (),
+        profile: str = "standard",
     ) -> SqliteStore:
         """Open a home for writing; make it if it is new. At most one per home: the caller holds its lock.
 
@@ -94,6 +96,7 @@ class SqliteStore(Clearing):
                 moved = uses.fill(home)
                 migrate.prepare(connection, lambda new: _found(new, clock.now(), chance), moved=moved)
                 tree.complete_now(connection)
+                note_profile(connection, profile, clock, chance)
             except BaseException:
                 connection.close()
                 raise
