@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runnotary.core.definition import compile, define
 from runnotary.core.hashing import digest
-from runnotary.core.lineage import graph, reached
+from runnotary.core.lineage import graph, reached, ways
 from runnotary.core.lineage_drawing import drawn
 from runnotary.core.lineage_words import words
 
@@ -191,8 +191,8 @@ def test_each_item_comes_from_its_own_file() -> None:
     ordered(found)
     nodes = [f"file:{digest(content)}" for content in (b"a", b"b", b"A", b"B")]
     assert edges(found, "triggered") == {("task:one", "task:one[0]"), ("task:one", "task:one[1]")}
-    assert reached(found, [nodes[2]], back=True) & set(nodes) == {nodes[0], nodes[2]}
-    assert reached(found, [nodes[1]], back=False) & set(nodes) == {nodes[1], nodes[3]}
+    assert reached(ways(found, back=True), [nodes[2]]) & set(nodes) == {nodes[0], nodes[2]}
+    assert reached(ways(found, back=False), [nodes[1]]) & set(nodes) == {nodes[1], nodes[3]}
 
 
 @given(st.data())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from runnotary.config import Settings
@@ -59,6 +60,34 @@ def test_a_registered_flow_adds_one_ledger_event_only_when_it_changes(play: Play
     assert difference(counted(settings), before)["events"] == 4
     play({"flow": "named", "steps": {"only": {"run": "false"}}})
     assert difference(counted(settings), before) == {"events": 9, "log": 5, "runs": 2, "tasks": 2, "flows": 0}
+
+
+def test_a_content_taken_in_or_made_is_one_narrow_row_and_nothing_else_is(
+    play: Play, settings: Settings, tmp_path: Path
+) -> None:
+    """`uses`: 49 bytes of values for each, written in the commit that ends the run; no row without a file."""
+    (tmp_path / "in.txt").write_text("in")
+    flow = {
+        "inputs": {"data": {"type": "file"}},
+        "steps": {"only": {"run": "echo made > out", "with": {"d": "${{ inputs.data }}"}, "files": ["out"]}},
+    }
+    play({"steps": {"only": {"run": "echo said"}}})
+    connection = sqlite3.connect(settings.home / "runnotary.db")
+    try:
+        assert connection.execute("SELECT count(*) FROM uses").fetchone() == (0,)
+        before = counted(settings)
+        play(flow, given={"data": "in.txt"})
+        assert difference(counted(settings), before) == {
+            "events": 4,
+            "log": 2,
+            "runs": 1,
+            "tasks": 1,
+            "flows": 0,
+        }
+        rows = connection.execute("SELECT made, length(blob) + length(run) + 1 FROM uses ORDER BY made")
+        assert rows.fetchall() == [(0, 49), (1, 49)]
+    finally:
+        connection.close()
 
 
 def test_a_run_with_all_its_evidence_takes_little_disk(play: Play, settings: Settings) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runnotary.config import Settings
 from runnotary.core import definition
@@ -20,12 +22,13 @@ from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Visible
 from runnotary.core.queries import ContentQuery
+from runnotary.core.rows import RunRow
 from runnotary.engine import origins
 from runnotary.engine.reader import Reader
 from runnotary.store.log import SqliteStore
 from runnotary.store.verify import verify
 from tests.engine.test_retention import BY, House, Within, within  # noqa: F401 - a fixture
-from tests.store.history import open_store
+from tests.store.history import open_store, run_id
 
 Json = Any
 Play = Callable[..., str]
@@ -127,6 +130,62 @@ def test_content_that_comes_back_leads_nowhere_in_a_circle(within: Within) -> No
         assert same in runs(reader_of(place).across(of("abc\n"), "down"))
 
     assert within(work).findings == ()
+
+
+class Told:
+    """Runs that a test made up: each with what it was given and what it made, oldest first."""
+
+    def __init__(self, told: list[tuple[set[str], set[str]]]) -> None:
+        blank = dict.fromkeys(RunRow.__struct_fields__, "")
+        self.runs = [
+            (RunRow(**blank | {"id": run_id(at), "created_at": at, "ended_at": at}), given, made - given)
+            for at, (given, made) in enumerate(told)
+        ]
+
+    def runs_with(self, query: ContentQuery) -> list[RunRow]:
+        found = [
+            row
+            for row, given, made in self.runs
+            if query.blob in (made if query.made else given)
+            and (query.before is None or row.id < query.before)
+            and (query.after is None or row.id > query.after)
+        ]
+        return (found if query.after is not None else found[::-1])[: query.limit]
+
+    def graph(self, row: RunRow) -> Json:
+        _, given, made = next(one for one in self.runs if one[0].id == row.id)
+        nodes = [
+            {"id": blob, "type": "file", "blob": blob, "size": 1, "names": ["f"], "external": blob in given}
+            | {"roles": {"input": ["i"]} if blob in given else {"output": ["o"]}}
+            for blob in sorted(given | made)
+        ]
+        edges = [{"from": blob, "to": "task:t", "type": "used"} for blob in sorted(given)]
+        edges += [{"from": "task:t", "to": blob, "type": "generated"} for blob in sorted(made)]
+        return {"nodes": nodes, "edges": edges}
+
+
+BLOBS = [digest(letter.encode()) for letter in "abcd"]
+SOME = st.sets(st.sampled_from(BLOBS), max_size=3)
+
+
+@given(st.lists(st.tuples(SOME, SOME), max_size=9))
+def test_no_history_of_runs_makes_a_circle(told: list[tuple[set[str], set[str]]]) -> None:
+    place = Told(told)
+    for blob in BLOBS:
+        for direction in ("up", "down", "both"):
+            asked = origins.Origins(place, place.graph, None)  # type: ignore[arg-type]
+            answer = asked.answer(blob, direction, 100)  # type: ignore[arg-type]
+            acyclic(answer)
+            makers = {to_text(row.id) for row, _, made in place.runs if blob in made}
+            users = {to_text(row.id) for row, given, _ in place.runs if blob in given}
+            assert makers <= runs(answer) or direction == "down"
+            assert users <= runs(answer) or direction == "up"
+            for edge in answer["edges"]:
+                run = next(
+                    one for one in place.runs if to_text(one[0].id) in (edge["from"][4:], edge["to"][4:])
+                )
+                content = edge["from" if edge["type"] == "used" else "to"][5:].partition("@")[0]
+                assert content in run[1 if edge["type"] == "used" else 2], "an edge that no run accounts for"
 
 
 def test_of_a_run_only_what_the_file_came_from(within: Within) -> None:  # noqa: F811

@@ -258,6 +258,7 @@ def sources_of(step: Step) -> frozenset[str]:
 
 def _expressions(step: Step) -> list[Expression]:
     given = [*step.with_.values(), *step.env.values(), *step.stage.values(), *step.set.values()]
+    given += step.approve.show.values() if step.approve is not None else ()
     return [*given, *([step.wait_ms] if step.wait_ms is not None else [])]
 
 
@@ -268,14 +269,18 @@ def _each(step: Step) -> list[Expression]:
 # --- along the edges ---------------------------------------------------------------------------------
 
 
-def reached(found: Mapping[str, Json], starts: Iterable[str], *, back: bool) -> set[str]:
-    """Return the nodes of a graph that came of some of its nodes or, going back, that these came from."""
+def ways(found: Mapping[str, Json], *, back: bool) -> dict[str, list[str]]:
+    """Return per node of a graph what came of it at once or, going back, what it came from."""
     nexts: dict[str, list[str]] = {}
     for edge in found["edges"]:
-        if edge["type"] not in OF_DATA:
-            continue
-        source, target = (edge["to"], edge["from"]) if back else (edge["from"], edge["to"])
-        nexts.setdefault(source, []).append(target)
+        if edge["type"] in OF_DATA:
+            source, target = (edge["to"], edge["from"]) if back else (edge["from"], edge["to"])
+            nexts.setdefault(source, []).append(target)
+    return nexts
+
+
+def reached(nexts: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
+    """Return these nodes and all that the ways lead to from them."""
     seen: set[str] = set()
     left = list(starts)
     while left:

@@ -13,13 +13,13 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from runnotary.core.errors import BlobNotFound, Damaged
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
-from runnotary.core.lineage import Direction, Graph, reached
+from runnotary.core.lineage import Direction, Graph, reached, ways
 from runnotary.core.permissions import Visible
 from runnotary.core.queries import ContentQuery
 from runnotary.core.rows import RunRow
@@ -50,6 +50,32 @@ class Place(NamedTuple):
     maker: RunRow | None = None
 
 
+class Inside:
+    """The lineage of one run, as it is asked again and again."""
+
+    def __init__(self, found: Graph) -> None:
+        self.ahead: Final = ways(found, back=False)
+        self.behind: Final = ways(found, back=True)
+        self.files: Final = {node["id"]: node for node in found["nodes"] if node["type"] == "file"}
+        self.of: Final[dict[str, list[Json]]] = {}
+        self.made: Final[dict[str, Json]] = {}
+        for node in self.files.values():
+            self.of.setdefault(node["blob"], []).append(node)
+        for edge in found["edges"]:
+            if edge["type"] == "generated":
+                self.made.setdefault(edge["to"], edge)
+        self.given: Final = {node["blob"] for node in self.files.values() if "input" in node["roles"]}
+
+    def taken(self, blob: str) -> list[Json]:
+        """Return the nodes of a content as the run was given it."""
+        return [node for node in self.of.get(blob, ()) if "input" in node["roles"]]
+
+    def reached(self, nodes: Iterable[Json], nexts: dict[str, list[str]]) -> list[Json]:
+        """Return the files that some ways lead to from these."""
+        found = reached(nexts, [node["id"] for node in nodes])
+        return [node for key, node in self.files.items() if key in found]
+
+
 class Origins:
     """One question, and the graph that answers it."""
 
@@ -62,7 +88,7 @@ class Origins:
         self._edges: Final[dict[tuple[str, str], Json]] = {}
         self._nexts: Final[dict[str, list[str]]] = {}
         self._entered: Final[set[str]] = set()
-        self._graphs: Final[dict[bytes, Graph]] = {}
+        self._insides: Final[dict[bytes, Inside]] = {}
         self._contents = 0
         self._truncated = False
 
@@ -125,40 +151,31 @@ class Origins:
             visible=self._shown,
             limit=RUNS_MAX + 1,
         )
-        room = RUNS_MAX - len(self._graphs)
+        room = RUNS_MAX - len(self._insides)
         kept: list[RunRow] = []
         for row in self._store.runs_with(query):
-            if row.id not in self._graphs:
+            if row.id not in self._insides:
                 if room <= 0:
                     self._truncated = True
                     continue
                 room -= 1
+                self._insides[row.id] = Inside(self._graph(row))
             kept.append(row)
-            self._graph(row)
         return kept
 
     # --- within a run --------------------------------------------------------------------------------
 
     def _graph(self, row: RunRow) -> Graph:
-        found = self._graphs.get(row.id)
-        if found is None:
-            try:
-                found = self._own_graph(row)
-            except (Damaged, BlobNotFound):  # what it was given and made is known, and no more
-                found = {"run": to_text(row.id), "nodes": [], "edges": []}
-            self._graphs[row.id] = found
-        return found
-
-    def _own(self, row: RunRow, blob: str, *, up: bool) -> list[Json]:
-        """Return the nodes of a content in a run's own lineage: as it made it, or as it was given it."""
-        nodes = [node for node in self._graph(row)["nodes"] if node.get("blob") == blob]
-        return [node for node in nodes if up or "input" in node["roles"]]
+        try:
+            return self._own_graph(row)
+        except (Damaged, BlobNotFound):  # what it was given and made is known, and no more
+            return {"run": to_text(row.id), "nodes": [], "edges": []}
 
     def _before(self, row: RunRow, place: Place) -> list[Place]:
         """Return what a run was given that a content which it made came from."""
-        found = self._graph(row)
-        behind = reached(found, [node["id"] for node in self._own(row, place.blob, up=True)], back=True)
-        given = {node["blob"] for node in _files(found, behind) if "input" in node["roles"]}
+        own = self._insides[row.id]
+        behind = own.reached(own.of.get(place.blob, ()), own.behind)
+        given = {node["blob"] for node in behind if "input" in node["roles"]}
         return [
             Place(self._taken(row, f"file:{blob}", blob), blob, row.id, place.level + 1)
             for blob in sorted(given)
@@ -169,16 +186,13 @@ class Origins:
 
         What it used itself on the way is part of the answer only if another run used it too.
         """
-        found = self._graph(row)
-        ahead = reached(found, [node["id"] for node in self._own(row, place.blob, up=False)], back=False)
-        used = {edge["from"] for edge in found["edges"]}
-        given = {node["blob"] for node in _files(found) if "input" in node["roles"]}
+        own = self._insides[row.id]
         places: dict[str, Place] = {}
-        for node in _files(found, ahead):
+        for node in own.reached(own.taken(place.blob), own.ahead):
             blob = node["blob"]
-            if blob not in given:
+            if blob not in own.given:
                 key = f"file:{blob}"
-                if "output" in node["roles"] or node["id"] not in used:
+                if "output" in node["roles"] or node["id"] not in own.ahead:
                     key = self._generated(row, key, blob)
                 places[blob] = Place(key, blob, row.id, place.level + 1, row)
         return list(places.values())
@@ -187,22 +201,20 @@ class Origins:
 
     def _generated(self, row: RunRow, key: str, blob: str) -> str:
         """Put in that a run made a content; return the node that now stands for it."""
-        own = self._own(row, blob, up=True)
-        made, said = {node["id"] for node in own}, {}
-        for edge in self._graph(row)["edges"]:
-            if edge["to"] in made and edge["type"] == "generated":
-                said = {"as": edge.get("as", ""), "task": edge["from"].removeprefix("task:")}
-                break
+        own = self._insides[row.id]
+        nodes, said = own.of.get(blob, ()), {}
+        if edge := next((own.made[node["id"]] for node in nodes if node["id"] in own.made), None):
+            said = {"as": edge.get("as", ""), "task": edge["from"].removeprefix("task:")}
         run = self._run(row)
         for node in (key, f"file:{blob}@{to_text(row.id)}"):
             if self._edge(run, node, "generated", said):
                 key = node
                 break
-        return self._file(key, blob, own)
+        return self._file(key, blob, nodes)
 
     def _taken(self, row: RunRow, key: str, blob: str) -> str:
         """Put in that a run was given a content; return the node that now stands for it."""
-        own = self._own(row, blob, up=False)
+        own = self._insides[row.id].taken(blob)
         said = {"as": ", ".join(name for node in own for name in node["roles"]["input"])}
         run = self._run(row)
         for node in (key, f"file:{blob}@{to_text(row.id)}"):
@@ -267,10 +279,3 @@ class Origins:
             },
         )
         return key
-
-
-def _files(found: Graph, some: Collection[str] | None = None) -> Iterator[Json]:
-    """Yield the files of a graph, or those among some of its nodes."""
-    return (
-        node for node in found["nodes"] if node["type"] == "file" and (some is None or node["id"] in some)
-    )
