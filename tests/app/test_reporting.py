@@ -47,7 +47,7 @@ EVENTS: list[tuple[ev.Event, str]] = [
     (ev.TaskReported("clean", 1, 40, HIDDEN, {"m": HIDDEN}), "debug"),
     (ev.TaskStopping("clean", 1, "timeout"), "debug"),
     (ev.TaskWaiting("ask", "approval", request={"prompt": HIDDEN}), "debug"),
-    (ev.TaskSignalled("ask", ANA, HIDDEN), "debug"),
+    (ev.TaskSignalled("ask", ANA, HIDDEN), "info"),
     (ev.TaskExpanded("each", 1, [HIDDEN]), "debug"),
     (ev.TaskSettled(("a", "b"), "success", values={"x": HIDDEN}), "debug"),
     (

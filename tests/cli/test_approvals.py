@@ -37,6 +37,7 @@ def asks(desk: Desk, count: int = 1) -> None:
 def test_another_terminal_approves_and_the_first_goes_on(asking: Desk) -> None:
     first = asking.begin("start", "flow.yaml")
     asks(asking)
+    assert "ask: Publish the report?" in asking.ok("flow", "show", "flow.yaml").out
     listed = asking.ok("approval", "list").out.splitlines()
     assert listed[0].split() == ["RUN", "STEP", "STATUS", "ASKED", "UNTIL", "MINE", "PROMPT"]
     assert listed[1].endswith("yes   Publish the report?")

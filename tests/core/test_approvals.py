@@ -341,6 +341,17 @@ def test_a_request_after_all_steps_is_asked_even_if_they_failed() -> None:
     assert play.run.finished.reason == "error"
 
 
+def test_a_request_after_all_steps_outlives_a_cancel_and_not_a_forced_one() -> None:
+    flow = a_flow({"a": []}, **{"finally": {"gate": {"approve": "Tell them?"}}})
+    play = Play(flow)
+    play.tell(Cancel(BY))
+    play.end("a", 1, stopped=True)
+    assert play.states() == {"a": "cancelled", "gate": "waiting"}
+    play.tell(Cancel(BY, force=True))
+    assert play.states() == {"a": "cancelled", "gate": "cancelled"}
+    assert play.run.state == "cancelled"
+
+
 def test_one_request_for_each_entry() -> None:
     gate = {"approve": "Send to ${{ each.value }}?", "for_each": "['EU', 'US', 'JP']", "max_concurrency": 2}
     play = Play(a_flow({"gate": gate, "b": ["gate"]}))
@@ -453,6 +464,7 @@ def problems(**approve: Any) -> str:
         ({"prompt": "?", "show": {"key": "${{ secrets.KEY }}"}}, "steps.gate.approve.show.key"),
         ({"prompt": "?", "show": {str(n): n for n in range(51)}}, "at most 50 values can be shown"),
         ({"prompt": None}, "`prompt` stands here without a value"),
+        ({"prompt": "?", "by": [f"user:{n}" for n in range(51)]}, "at most 50 can be named; name a group"),
     ],
 )
 def test_a_request_that_cannot_be(approve: Any, expected: str) -> None:

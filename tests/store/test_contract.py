@@ -12,6 +12,7 @@ import pytest
 
 from runnotary.core import chain
 from runnotary.core import events as ev
+from runnotary.core.permissions import Visible
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow
 from runnotary.ports import Append, Appended, Change, Erasure, Refusal, Store
@@ -282,3 +283,31 @@ def test_nothing_is_appended_to_a_purged_run(store: Store) -> None:
     assert codes(append(store, gone, more)) == ["ok", "conflict"]
     assert codes(append(store, more)) == ["conflict"]
     assert store.run(tale.id) is None
+
+
+def test_what_waits_is_told_by_run_and_key_of_those_runs_that_the_filters_leave(store: Store) -> None:
+    clock = Ticks()
+    tales = [Tale(number, clock) for number in (1, 2, 3)]
+    for tale in tales:
+        keys = ("summary", "clean") if tale.number == 2 else ("clean",)
+        waits = [ev.TaskWaiting(key, "approval", request={"id": key}) for key in keys]
+        created = msgspec.structs.replace(tale.created(), namespace="lab" if tale.number == 3 else "default")
+        append(store, tale.turn(created, *waits))
+    answered = ev.TaskSignalled("clean", ev.By("user:ana"), {"decision": "approved"})
+    append(store, tales[0].turn(answered))
+
+    def told(query: RunQuery, *place: Any, limit: int = 50) -> list[tuple[bytes, str]]:
+        return [(row.run, row.key) for row in store.waiting(query, place or None, limit)]  # type: ignore[arg-type]
+
+    two, three = tales[1].id, tales[2].id
+    every = [(two, "clean"), (two, "summary"), (three, "clean")]
+    assert told(RunQuery()) == every
+    assert told(RunQuery(), limit=2) == every[:2]
+    assert told(RunQuery(), two, "clean") == every[1:]
+    assert told(RunQuery(namespace=("lab",))) == every[2:]
+    assert told(RunQuery(namespace=("lab", "default"), flow=("report", "other"))) == every
+    assert told(RunQuery(flow=("other",))) == []
+    assert told(RunQuery(visible=Visible(("lab",)))) == every[2:]
+    assert told(RunQuery(visible=Visible())) == []
+    append(store, tales[1].turn(ev.RunFinished("cancelled")))
+    assert told(RunQuery()) == every[2:], "what is over waits for nobody"

@@ -244,6 +244,8 @@ def _of_task(event: ev.Event) -> tuple[int, dict[str, Json]]:
             return logging.DEBUG, words
         case ev.TaskReported() | ev.TaskBound() | ev.TaskStopping():
             return logging.DEBUG, {"task": event.key, "attempt": event.attempt}
-        case ev.TaskExpanded() | ev.TaskWaiting() | ev.TaskSignalled():
+        case ev.TaskSignalled():
+            return logging.INFO, {"task": event.key, "by": event.by.principal}
+        case ev.TaskExpanded() | ev.TaskWaiting():
             return logging.DEBUG, {"task": event.key}
     return logging.DEBUG, {}

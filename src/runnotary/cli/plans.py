@@ -36,8 +36,16 @@ def step_document(step: Step) -> Json:
         "if": step.condition.text if step.condition else None,
         "for_each": step.for_each.text if step.for_each else None,
         "command": list(step.argv),
+        "asks": _asks(step),
         "finally": step.cleanup,
     }
+
+
+def _asks(step: Step) -> Json:
+    asked = step.approve
+    if asked is None:
+        return None
+    return {"prompt": asked.prompt.text, "by": list(asked.by), "approvals": asked.approvals}
 
 
 def write_plan(page: Page, plan: Planned) -> None:
@@ -75,6 +83,9 @@ def what(step: Step, width: int = 60) -> str:
         parts.append(command_line(step))
     elif step.action == "set":
         parts.append(f"set {', '.join(step.set)}")
+    elif step.approve is not None:
+        by = f" of {', '.join(step.approve.by)}" if step.approve.by else ""
+        parts.append(f"ask{by}: {step.approve.prompt.text}")
     else:
         parts.append(f"wait {step.wait_ms.text if step.wait_ms else ''}")
     text = words.visible(" ".join(part for part in parts if part))

@@ -17,6 +17,7 @@ Object = dict[str, Json]
 
 APPROVALS_MAX: Final = 20
 SHOWN_MAX: Final = 50
+NAMED_MAX: Final = 50
 _ROLE: Final = re.compile(r"role:[a-z][a-z0-9_-]{0,62}")
 _PEOPLE: Final = ("user:", "service:")
 
@@ -103,6 +104,8 @@ def _by(reading: Reading, step: str, path: Path, value: Json) -> list[str]:
     found = reading.several(path, value, "who may answer", each)
     if value == []:
         reading.findings.add(path, "an empty list is nobody; leave it out for whoever may approve")
+    if len(found) > NAMED_MAX:
+        reading.findings.add(path, f"at most {NAMED_MAX} can be named; name a group")
     return sorted(found)
 
 
