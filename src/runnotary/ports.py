@@ -289,11 +289,12 @@ class Export(msgspec.Struct, frozen=True):
 class Exporter(Protocol):
     """Writes runs in other forms than ours."""
 
-    async def export(self, row: RunRow, form: str) -> Export:
+    async def export(self, run: bytes, form: str) -> Export:
         """Return a run in a form; what can go wrong went wrong before the first piece.
 
         Raises:
             InvalidInput: there is no such form.
+            RunNotFound: there is no such run; RunErased: and the form needs what it said.
             NotEnded: the form is for runs that are over.
             BlobNotFound, Damaged: the record of the run is not whole.
         """

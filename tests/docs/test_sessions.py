@@ -20,6 +20,7 @@ PAGES = [
     "docs/approvals.md",
     "docs/retention.md",
     "docs/regulated.md",
+    "docs/bundles.md",
 ]
 
 

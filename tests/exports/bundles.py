@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded
 from runnotary.config import load
+from runnotary.core.ids import from_text, is_id
 from runnotary.exports import verifier
 from runnotary.exports.bundle_keys import Key, key_of
 from runnotary.exports.bundle_zip import Layout
@@ -42,6 +43,11 @@ def in_home(home: Path, work: Callable[[Embedded], Awaitable[T]]) -> T:
     return asyncio.run(done())
 
 
+def id_of(opened: Embedded, run: str) -> bytes:
+    """Return the id of a run that a name means, also of one that was erased."""
+    return from_text(run) if is_id(run) else opened.reader.resolve(run).id
+
+
 def exported(home: Path, *runs: str) -> list[bytes]:
     """Return the bundles of runs, in one go."""
 
@@ -49,7 +55,7 @@ def exported(home: Path, *runs: str) -> list[bytes]:
         made = []
         for run in runs:
             exporting = Exporting(opened.store, opened.reader)
-            export = await exporting.export(opened.reader.resolve(run), "bundle")
+            export = await exporting.export(id_of(opened, run), "bundle")
             made.append(b"".join(export.pieces))
         return made
 

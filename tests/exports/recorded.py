@@ -164,7 +164,7 @@ class Home:
     def material(self, flow: str) -> Material:
         """Return what exports of a run are made from."""
         row = self._home.reader.resolve(self.runs[flow])
-        return self._loop.run(self._exporting._gathered(row, self._loop.loop))
+        return self._loop.run(self._exporting.gathered(row.id))
 
     def close(self) -> None:
         self._loop.run(self._home.close())

@@ -34,12 +34,9 @@ def material_of(lab: Lab, flow: str) -> Material:
     """Gather a run; what is gathered is used while the home is closed, except for its blobs."""
 
     async def work(home: Embedded) -> Material:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        material = await Exporting(home.store, home.reader)._gathered(
-            home.reader.resolve(lab.runs[flow]), loop
-        )
+        run = home.reader.resolve(lab.runs[flow]).id
+        material = await Exporting(home.store, home.reader).gathered(run)
+        assert isinstance(material, Material)
         digests = bundle_record.closure(_events(material), material.blob)
         blobs = {digest: material.blob(digest) for digest in digests}
         return replace(
@@ -216,7 +213,7 @@ def test_a_run_that_goes_on_has_no_bundle(lab: Lab) -> None:
 def test_a_format_that_is_none_is_named(lab: Lab) -> None:
     async def work(home: Embedded) -> None:
         with pytest.raises(InvalidInput, match="no format pdf"):
-            await Exporting(home.store, home.reader).export(home.reader.resolve(lab.runs["silent"]), "pdf")
+            await Exporting(home.store, home.reader).export(home.reader.resolve(lab.runs["silent"]).id, "pdf")
 
     in_home(lab.home, work)
 

@@ -18,12 +18,12 @@ from typing import Any, Final
 import runnotary
 from runnotary.core import chain, lineage, notes
 from runnotary.core.chain import Recorded
-from runnotary.core.errors import Changed, InvalidInput
+from runnotary.core.errors import Changed, InvalidInput, RunErased, RunNotFound
 from runnotary.core.events import KeyChanged, StreamErased
 from runnotary.core.ids import to_text
 from runnotary.core.rows import RunRow
 from runnotary.engine.reader import Reader
-from runnotary.exports.material import LogRow, Material, Stored, Tombstone
+from runnotary.exports.material import Evidence, LogRow, Material, Stored, Tombstone
 from runnotary.ports import Export
 from runnotary.store.log import SqliteStore
 
@@ -39,55 +39,66 @@ class Exporting:
         self._store: Final = store
         self._reader: Final = reader
 
-    async def export(self, row: RunRow, form: str) -> Export:
+    async def export(self, run: bytes, form: str) -> Export:
         """Return a run in a form, whole or in pieces; what can go wrong went wrong before the first.
 
         Raises:
             InvalidInput: there is no such form.
+            RunNotFound: there is no such run; RunErased: and the form needs what it said.
             NotEnded: the form is for runs that are over.
             BlobNotFound, Damaged: the record of the run is not whole, or nothing may be signed any more.
         """
+        from runnotary.exports import bundle
         from runnotary.exports.formats import FORMATS
 
         chosen = FORMATS.get(form)
         if chosen is None:
             raise InvalidInput(f"there is no format {form[:40]}", hint=f"one of: {', '.join(FORMATS)}")
-        loop = asyncio.get_running_loop()
-        material = await self._gathered(row, loop)
-        made = await asyncio.to_thread(chosen.make, material)
-        name = f"{material.run['flow'] or 'run'}-{to_text(row.id)}{chosen.suffix}"
-        return Export(name, chosen.media_type, iter((made,)) if isinstance(made, bytes) else made)
+        found = await self.gathered(run)
+        if isinstance(found, Material):
+            flow, made = found.run["flow"] or "run", await asyncio.to_thread(chosen.make, found)
+        elif chosen.make is bundle.make:
+            flow, made = "erased", await asyncio.to_thread(bundle.make, found)
+        else:
+            raise RunErased(f"run {to_text(run)} was erased", hint="what is left of it: --format bundle")
+        pieces = iter((made,)) if isinstance(made, bytes) else made
+        return Export(f"{flow}-{to_text(run)}{chosen.suffix}", chosen.media_type, pieces)
 
-    async def write(self, row: RunRow, form: str, target: Path) -> int:
+    async def write(self, run: bytes, form: str, target: Path) -> int:
         """Write a run in a form to a file that is not there yet; return its size in bytes.
 
         Raises:
             FileExistsError: it is there. All that `export` raises; then it is not.
         """
-        export = await self.export(row, form)
+        export = await self.export(run, form)
         return await asyncio.to_thread(_write, export, target)
 
-    async def _gathered(self, row: RunRow, loop: asyncio.AbstractEventLoop) -> Material:
+    # --- what there is ---------------------------------------------------------------------------
+
+    async def gathered(self, run: bytes) -> Evidence:
         """Gather all of a run; one that grows meanwhile is looked at again, so often at most.
 
         Raises:
-            Changed: it does not stand still.
+            RunNotFound: there is none. Changed: it does not stand still.
         """
+        loop = asyncio.get_running_loop()
         for _ in range(LOOKS):
-            note = await self._checkpoint(row)
-            material = await asyncio.to_thread(self._material, row, note, loop)
-            if material.run["log"]["events"] == len(material.events):
-                return material
+            note = await self._checkpoint(run)
+            found = await asyncio.to_thread(self._look, run, note, loop)
+            if not isinstance(found, Material) or found.run["log"]["events"] == len(found.events):
+                return found
         raise Changed("the run went on while it was exported", hint="export it again")
 
-    async def _checkpoint(self, row: RunRow) -> str:
-        """Return the newest checkpoint if it covers the run and the key in use signed it, else a new one."""
-        text = self._store.note()
+    async def _checkpoint(self, run: bytes) -> str:
+        """Return the newest checkpoint if it covers the run, or all there is if that was erased, and the key
+        in use signed it; else a new one.
+        """
+        text, store = self._store.note(), self._store
         if text:
-            note = notes.read_note(text)
+            note, stream = notes.read_note(text), chain.run_stream(run)
             made, (key, _) = notes.read_checkpoint(note.text), self._keys()
-            stream = chain.run_stream(row.id)
-            end = self._store.placed(stream, self._store.head(stream)[0])
+            alive = store.run(run) is not None
+            end = store.placed(stream, store.head(stream)[0]) if alive else store.position()
             if made.size >= end and any(key.made(one) for one in note.signatures):
                 return text
         return await self._store.checkpoint()
@@ -98,30 +109,25 @@ class Exporting:
         active = [one.key for one in events if one.state == "active"]
         return notes.read_key(active[-1]), events
 
-    def _material(self, row: RunRow, checkpoint: str, loop: asyncio.AbstractEventLoop) -> Material:
+    def _look(self, run: bytes, checkpoint: str, loop: asyncio.AbstractEventLoop) -> Evidence:
         """Gather what there is of a run; its documents may be of a later moment than its events."""
-        stream, store, reader = chain.run_stream(row.id), self._store, self._reader
+        stream, store, reader = chain.run_stream(run), self._store, self._reader
         size = notes.read_checkpoint(notes.read_note(checkpoint).text).size
         rows = tuple(LogRow(*one) for one in store.rows(stream) if one[0] <= size)
-        events = tuple(Stored(*one) for one in store.stored(stream) if one[0] <= rows[-1].seq)
-        row = store.run(row.id) or row
-        run, tasks, flow = reader.document(row), reader.tasks(row), reader.flow_of(row.definition)
+        events = tuple(Stored(*one) for one in store.stored(stream))
+        row = store.run(run)
+        if not rows or not events:
+            raise RunNotFound.named(to_text(run))
         key, keys = self._keys()
-        return Material(
-            run=run,
-            tasks=tasks,
-            definition=reader.value(row.definition),
-            flow=flow,
+        evidence = Evidence(
             stream=stream,
-            events=events,
-            history=tuple(_readable(events)),
-            lineage=lineage.graph(flow, run, tasks),
+            events=tuple(one for one in events if one.seq <= rows[-1].seq),
             rows=rows,
             checkpoint=checkpoint,
             path=tuple(store.inclusion(rows[-1].pos, size)),
             keys=keys,
             public_key=key.text,
-            tombstones=tuple(self._tombstones(row, events, size)),
+            tombstones=() if row is not None else tuple(self._tombstones(run, size)),
             engine_version=runnotary.__version__,
             blob=reader.blobs.get,
             blob_size=reader.blobs.size,
@@ -129,14 +135,28 @@ class Exporting:
             blob_pieces=self._pieces,
             sign=partial(self._signed, loop),
         )
+        return evidence if row is None else self._words(evidence, row)
 
-    def _tombstones(self, row: RunRow, events: tuple[Stored, ...], size: int) -> Iterator[Tombstone]:
-        """Yield why bodies of a run are gone, each with the proof that the log has it."""
-        if all(one.body is not None for one in events):
+    def _words(self, evidence: Evidence, row: RunRow) -> Material:
+        reader = self._reader
+        run, tasks, flow = reader.document(row), reader.tasks(row), reader.flow_of(row.definition)
+        return Material(
+            **vars(evidence),
+            run=run,
+            tasks=tasks,
+            definition=reader.value(row.definition),
+            flow=flow,
+            history=tuple(_readable(evidence.events)),
+            lineage=lineage.graph(flow, run, tasks),
+        )
+
+    def _tombstones(self, run: bytes, size: int) -> Iterator[Tombstone]:
+        """Yield why the bodies of an erased run are gone, each with the proof that the log has it."""
+        name, said = chain.stream_name(chain.run_stream(run)), self._store.tombstone(run)
+        if said is None:
             return
-        ledger, name = chain.ledger_stream(row.namespace), chain.stream_name(chain.run_stream(row.id))
+        ledger, prev = chain.ledger_stream(said[0]), chain.GENESIS
         stored = [Stored(*one) for one in self._store.stored(ledger)]
-        prev = chain.GENESIS
         for entry in (LogRow(*one) for one in self._store.rows(ledger)):
             part = stored[entry.from_seq - 1 : entry.seq]
             for one in _readable(part):

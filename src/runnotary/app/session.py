@@ -204,7 +204,7 @@ class LocalSession:
 
     async def export(self, run: str, form: str, target: Path) -> int:
         exporting = Exporting(self.home.store, self.home.reader)
-        return await exporting.write(self.home.reader.resolve(run), form, target)
+        return await exporting.write(from_text(run), form, target)
 
     def _document(self, run: str) -> Json:
         return self.home.reader.document(self.home.reader.resolve(run))

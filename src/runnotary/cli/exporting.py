@@ -15,7 +15,7 @@ from runnotary.app.records import document_of
 from runnotary.app.session import session
 from runnotary.cli.asked import settings_of
 from runnotary.config import Settings
-from runnotary.core.errors import Conflict, InvalidInput
+from runnotary.core.errors import Conflict, InvalidInput, RunErased
 
 BUNDLE = "bundle"
 ZIPS = (BUNDLE, "ro-crate")
@@ -29,7 +29,7 @@ def export(args: Namespace) -> int:
         Conflict: the file exists.
     """
     settings, form = settings_of(args), args.form or BUNDLE
-    run = document_of(settings, args.run)["id"]
+    run = _run(settings, args.run)
     if args.output:
         _to_file(settings, run, form, Path(args.output), force=args.force)
         return 0
@@ -42,6 +42,15 @@ def export(args: Namespace) -> int:
             shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.flush()
     return 0
+
+
+def _run(settings: Settings, name: str) -> str:
+    """Return the id of the run that is meant; one that was erased has no document, but an id."""
+    try:
+        run: str = document_of(settings, name)["id"]
+    except RunErased:
+        return name.upper()
+    return run
 
 
 def _to_file(settings: Settings, run: str, form: str, target: Path, *, force: bool) -> None:

@@ -18,9 +18,9 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
 from runnotary.core.definition import Words, define
-from runnotary.core.errors import Changed, Conflict, FlowNotFound, InvalidInput, InvalidRunInput
+from runnotary.core.errors import Changed, Conflict, FlowNotFound, InvalidInput, InvalidRunInput, RunErased
 from runnotary.core.hashing import canonical, digest, digest_text, is_digest
-from runnotary.core.ids import to_text
+from runnotary.core.ids import from_text, to_text
 from runnotary.core.permissions import EVERYWHERE, Action, People, Who, granted, require
 from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL
@@ -290,12 +290,18 @@ class Operations(Questions):
     async def export(self, who: Who, name: str, form: str) -> Export:
         """Return a run as a file for others; what can go wrong goes wrong before its first piece.
 
+        What an erased run leaves behind is for those who are told that it was erased.
+
         Raises:
-            InvalidInput: there is no such form.
+            InvalidInput: there is no such form. RunErased: and this one needs what the run said.
             NotEnded: the form is for runs that are over.
             BlobNotFound, Damaged: the record of the run is not whole, or nothing may be signed any more.
         """
-        return await self._exporter.export(self.seen(who, name), form)
+        try:
+            run = self.seen(who, name).id
+        except RunErased:
+            run = from_text(name.upper())
+        return await self._exporter.export(run, form)
 
     # --- following -----------------------------------------------------------------------------
 

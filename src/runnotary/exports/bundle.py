@@ -38,7 +38,7 @@ from runnotary.exports.bundle_zip import (
     Layout,
     blob_name,
 )
-from runnotary.exports.material import Material, Stored, Tombstone
+from runnotary.exports.material import Evidence, Material, Stored, Tombstone
 
 Json = Any
 README_TEXT: Final = """The record of one run, as Runnotary {version} kept it.
@@ -48,8 +48,8 @@ README_TEXT: Final = """The record of one run, as Runnotary {version} kept it.
     log        {size} entries, signed with {key}
 
 report.html is for reading, and so are run.json and tasks.json, which say what the events say. events.jsonl
-holds those events, each as its bytes were hashed when it happened. blobs/ holds every file, log and definition
-that they name.
+holds those events, each as its bytes were hashed when it happened. blobs/ holds every file, log and
+definition that they name.
 
 To check all of it (Python 3.11 or newer, and its package `cryptography`):
 
@@ -71,7 +71,7 @@ class Piece(NamedTuple):
     data: bytes | None
 
 
-def make(material: Material) -> Iterator[bytes]:
+def make(material: Evidence) -> Iterator[bytes]:
     """Return the bundle of a run, in pieces.
 
     Raises:
@@ -90,7 +90,7 @@ def make(material: Material) -> Iterator[bytes]:
     return _pieces(material, members)
 
 
-def _pieces(material: Material, members: dict[str, Piece]) -> Iterator[bytes]:
+def _pieces(material: Evidence, members: dict[str, Piece]) -> Iterator[bytes]:
     layout = Layout()
     for name in sorted(members):
         member = members[name]
@@ -111,7 +111,7 @@ def _small(data: bytes) -> Piece:
     return Piece(len(data), zlib.crc32(data), f"sha256:{sha256(data).hexdigest()}", data)
 
 
-def _blob(material: Material, digest: str) -> Piece:
+def _blob(material: Evidence, digest: str) -> Piece:
     size, crc, hashed = 0, 0, sha256()
     for piece in material.blob_pieces(digest):
         size, crc = size + len(piece), zlib.crc32(piece, crc)
@@ -121,7 +121,7 @@ def _blob(material: Material, digest: str) -> Piece:
     return Piece(size, crc, digest, None)
 
 
-def _event(material: Material, stored: Stored) -> Event:
+def _event(material: Evidence, stored: Stored) -> Event:
     """Read an event's JSON as whoever checks the bundle will.
 
     Raises:
@@ -141,13 +141,13 @@ def _covers(stone: Tombstone, seq: int) -> bool:
 # --- the members -----------------------------------------------------------------------------------
 
 
-def _texts(material: Material, events: list[Event]) -> dict[str, bytes]:
+def _texts(material: Evidence, events: list[Event]) -> dict[str, bytes]:
     """Return the members that are no blobs; the manifest is made of them."""
     run, head = material.stream[1:], f"sha256:{material.rows[-1].head.hex()}"
     note = notes.read_note(material.checkpoint)
     size = notes.read_checkpoint(note.text).size
     said = run_of(run, events, head)
-    words = {"version": material.engine_version, "run": said["id"], "status": said["status"]}
+    words = {"version": material.engine_version, "run": said["id"], "status": said["status"] or "erased"}
     proof = notes.Proof(material.rows[-1].pos - 1, material.path, note)
     members = {
         README: README_TEXT.format(**words, size=size, key=material.public_key).encode(),
@@ -170,14 +170,15 @@ def _texts(material: Material, events: list[Event]) -> dict[str, bytes]:
         PROOF: str(proof).encode(),
         KEY: f"{material.public_key}\n".encode(),
         KEYS: _lines(_keys(material)),
-        REPORT: html.make(material),
     }
+    if isinstance(material, Material):
+        members[REPORT] = html.make(material)
     if material.tombstones:
         members[TOMBSTONES] = _lines(map(_tombstone, material.tombstones))
     return members
 
 
-def _keys(material: Material) -> Iterator[Json]:
+def _keys(material: Evidence) -> Iterator[Json]:
     """Yield the keys of the home up to the one that signed, each with what the one before it signed of it.
 
     Raises:

@@ -120,7 +120,7 @@ def _inside(document: Json, form: str) -> Iterable[Named]:
 
 
 def run_of(run: bytes, events: Sequence[Event], head: str) -> Json:
-    """Return what events say of a run that is over: fields of the run document (docs/runs.md)."""
+    """Return what events say of a run that is over: fields of the run document (docs/api.md)."""
     created, finished, words = events[0], events[0]._replace(body={}), dict(events[0].body)
     for event in events:
         if event.code == RUN_FINISHED:

@@ -61,28 +61,12 @@ class Tombstone(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Material:
-    """All of one run."""
-
-    run: Json
-    """The run document (docs/runs.md), inputs and outputs written out."""
-
-    tasks: list[Json]
-    """The documents of its tasks with all attempts, in the order of the flow."""
-
-    definition: Json
-    flow: Flow
-    """The definition as its document, and compiled."""
+class Evidence:
+    """What the record proves of one run, also of one whose words were erased."""
 
     stream: bytes
     events: tuple[Stored, ...]
     """The run's stream as it lies in the record, and its key."""
-
-    history: tuple[Recorded, ...]
-    """The same events read; those whose bodies were erased are not among them."""
-
-    lineage: Json
-    """`{"run", "nodes", "edges"}` of the files and tasks of this run (core/lineage.py)."""
 
     rows: tuple[LogRow, ...]
     """The rows of the stream in the log, oldest first."""
@@ -100,7 +84,7 @@ class Material:
     """The key that signed the checkpoint: NAME+ID+KEY."""
 
     tombstones: tuple[Tombstone, ...]
-    """Why bodies are missing; empty if none is."""
+    """Why the bodies are missing; empty if they are there."""
 
     engine_version: str
     """The release that makes this export."""
@@ -118,6 +102,27 @@ class Material:
 
     sign: Callable[[str], str]
     """Make a signed note of a text with the key of the home that is in use."""
+
+
+@dataclass(frozen=True)
+class Material(Evidence):
+    """All of one run whose words were not erased."""
+
+    run: Json
+    """The run document (docs/api.md), inputs and outputs written out."""
+
+    tasks: list[Json]
+    """The documents of its tasks with all attempts, in the order of the flow."""
+
+    definition: Json
+    flow: Flow
+    """The definition as its document, and compiled."""
+
+    history: tuple[Recorded, ...]
+    """The same events, read."""
+
+    lineage: Json
+    """`{"run", "nodes", "edges"}` of the files and tasks of this run (core/lineage.py)."""
 
 
 def began_by_itself(task: Json) -> bool:

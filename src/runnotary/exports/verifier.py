@@ -265,7 +265,8 @@ class _Check:
             prev = event_hash(ledger, seq, prev, envelope)
         leaf = leaf_hash(ledger, first + len(envelopes) - 1, prev)
         check_inclusion(leaf, stone["pos"] - 1, size, [bytes.fromhex(one) for one in stone["path"]], root)
-        _, code, digest = unsealed(envelopes[stone["seq"] - first])
+        place = range(first, first + len(envelopes)).index(stone["seq"])
+        _, code, digest = unsealed(envelopes[place])
         data = stone["body"].encode()
         whole = sha256(bytes.fromhex(stone["nonce"]) + data).digest() == digest
         body = parsed(data, "a tombstone")
