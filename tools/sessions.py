@@ -39,6 +39,7 @@ SAME = [
     (re.compile(r"\b[0-9]+(\.[0-9]+)?(µs|ms|s|m|h)( ?[0-9]+(ms|s|m))?\b"), "DURATION"),
     (re.compile(r"\b[0-9]+ log entries\b"), "N log entries"),
     (re.compile(r"\bcheckpoint [0-9]+\b"), "checkpoint N"),
+    (re.compile(r"\b[0-9a-f]{8}\b"), "KEY ID"),
     (re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{44,}=*"), "BASE64"),
     (re.compile(r" +"), " "),
     (re.compile(r"^[0-9]+ TIME", re.MULTILINE), "TIME"),

@@ -138,6 +138,8 @@ def load(
         values[setting.name] = _checked(setting, place, value)
     values["home"] = Path(values["home"]).absolute() if values["home"] else _nearest(here)
     values["url"] = _address(values["url"], overruled=bool(flags.get("home")) and not flags.get("url"))
+    if flags.get("home") and _is_copy(values["home"]):
+        values["checkpoint_copies"] = ""
     values["slots"] = values["slots"] or max(8, 4 * (os.cpu_count() or 1))
     return Settings(**values)
 
@@ -173,6 +175,11 @@ def _address(url: str, *, overruled: bool) -> str:
     if url and not url.startswith(("http://", "https://")):
         raise InvalidInput(f"url is http://HOST:PORT or https://…, not {url!r}")
     return url.rstrip("/")
+
+
+def _is_copy(home: Path) -> bool:
+    """Tell whether a home is the backup of another, whose checkpoints are none of its own."""
+    return (home / "runnotary.db").exists() and not (home / "checkpoint").exists()
 
 
 def _nearest(here: Path) -> Path:

@@ -154,7 +154,7 @@ def test_whoever_knows_the_old_key_can_trust_the_new_one_until_it_is_revoked(cop
     assert copied.run("key", "revoke", "lab-2027").code == 5
     refused = copied.run("verify", "--key", "old.pub")
     assert refused.code == 10
-    assert "nor vouches for the one that did" in refused.out
+    assert "nor vouches for who did" in refused.out and "known to you" not in refused.out
 
 
 def test_a_pinned_key_is_a_setting(copied: Desk) -> None:
@@ -253,6 +253,14 @@ def test_a_copy_of_the_checkpoint_elsewhere_tells_what_the_home_does_not(
     for words in (("verify",), ("run", "list"), ("start", "f.yaml")):
         done = copied.run(*words, env=env)
         assert done.code == 10 and "elsewhere" in done.out + done.err
+
+
+def test_a_backup_that_is_named_is_an_older_copy_on_purpose(copied: Desk, tmp_path: Path) -> None:
+    env = {"RUNNOTARY_CHECKPOINT_COPIES": str(tmp_path / "elsewhere")}
+    copied.ok("admin", "backup", "--output", "copy", env=env)
+    copied.ok("start", "f.yaml", env=env)
+    assert copied.ok("verify", "--home", "copy", env=env).out.endswith("verify: ok\n")
+    assert copied.run("verify", env=env | {"RUNNOTARY_HOME": "copy"}).code == 10
 
 
 # --- restore ---------------------------------------------------------------------------------------

@@ -373,6 +373,19 @@ def test_a_witness_signs_beside_the_home_and_counts_for_those_who_know_it(tmp_pa
 EMPTY = notes.Note("x\n", (notes.Signature("x", b"0000", b"0"),))
 
 
+def test_a_witness_signs_the_last_checkpoint_of_a_home_that_closes(tmp_path: Path) -> None:
+    home, witness, script = tmp_path / "home", tmp_path / "witness", tmp_path / "witness.py"
+    witness.mkdir()
+    script.write_text(WITNESS.format(path=sys.path, folder=str(witness)))
+    used(home, tell, witness=(sys.executable, str(script)), copies=(tmp_path / "copy",))
+    key = KeyFile(witness).public_key("", ())
+    known = PublicKey(key.name, key.public, COSIGNER)
+    report = verify(home, flow_of=flow_of, trust=Trust(witnesses=(known,)), copies=[tmp_path / "copy"])
+    assert report.ok and report.checkpoint is not None
+    assert report.checkpoint.witnesses == ("witness.example/w1",)
+    assert (tmp_path / "copy").read_text() == (home / "checkpoint").read_text()
+
+
 @pytest.mark.parametrize("answer", ["exit 3", "echo rubbish", "true"])
 def test_a_witness_that_does_not_sign_stops_nothing(tmp_path: Path, answer: str) -> None:
     used(tmp_path, tell, witness=("sh", "-c", answer))

@@ -156,9 +156,9 @@ def restore(args: Namespace) -> int:
     """Make a home from a backup, never over a record."""
     settings = settings_of_home(args, "admin restore")
     done = restored(settings, Path(args.backup), reason=args.reason or "", accept_loss=args.accept_loss)
-    print(f"{settings.home}: {words.plural(done.entries, 'log entry')} and what they name")
+    print(f"{settings.home}: {done.entries:,} log entries and what they name")
     if done.lost:
-        print(f"{words.plural(done.lost, 'log entry')} that followed are lost, and the record says so")
+        print(f"{done.lost:,} log entries that followed are lost, and the record says so")
     print("a new key signs from now on; hand it to those who check: runnotary key show")
     print(f"check it: runnotary verify --deep --home {settings.home}")
     return 0

@@ -32,6 +32,8 @@ from runnotary.store.tree import Nodes
 
 FILE: Final = "checkpoint"
 WITNESS_SECONDS: Final = 30
+CLOSING_SECONDS: Final = 5
+"""How long a home that closes waits for a witness."""
 HELP: Final = (
     "bring back the newest record; if there is none, move this one away and restore a backup, which records "
     "what is lost: runnotary admin restore BACKUP --home DIR"
@@ -83,7 +85,7 @@ class Outside:
             for path in self._paths:
                 write(path, note)
             text = note.partition("\n\n")[0]
-            if self._witness and not self._closing and text != self._shown:
+            if self._witness and text != self._shown:
                 self._shown = text
                 self._ask(note)
 
@@ -97,14 +99,17 @@ class Outside:
     def _ask(self, note: str) -> None:
         """Let the witness sign; what it answers is part of the note from then on, in the home and outside."""
         try:
+            patience = CLOSING_SECONDS if self._closing else WITNESS_SECONDS
             done = subprocess.run(
-                self._witness, input=note, capture_output=True, text=True, timeout=WITNESS_SECONDS, check=True
+                self._witness, input=note, capture_output=True, text=True, timeout=patience, check=True
             )
             signed = str(notes.read_note(note + done.stdout))
         except (OSError, subprocess.SubprocessError, BadNote, UnicodeDecodeError) as wrong:
             log.warning("the witness did not sign: %s", wrong)
             return
         if signed != note:
+            for path in self._paths:  # at once: a home that closes keeps no row any more
+                write(path, signed)
             self._witnessed(signed)
 
 

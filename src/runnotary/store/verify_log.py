@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice, starmap
 from typing import Any, Final
 
@@ -63,6 +64,7 @@ class LogCheck:
         self._origins: list[tuple[int, str]] = []
         self._backups: list[tuple[str, Any]] = []
         self._notes: dict[int, Note] = {}
+        self._elsewhere: list[str] = []
         self._size = 0
         self._learn()
 
@@ -117,6 +119,7 @@ class LogCheck:
     def _brought(self, outside: Sequence[Outside]) -> list[tuple[Checkpoint, str]]:
         """Read the checkpoints that were kept outside the database, by the home or by who verifies."""
         texts = (*outside, (GIVEN, self._trust.checkpoint))
+        self._elsewhere = [text for _, text in texts]
         return [one for where, text in texts if (one := self._given(where, text))]
 
     # --- inside ------------------------------------------------------------------------------------
@@ -229,6 +232,14 @@ class LogCheck:
                 code, where, f"the first {made.size} entries of the log are not those it was made of"
             )
 
+    def _witnessed(self, note: Note, witness: PublicKey) -> bool:
+        """Tell whether a witness has signed a checkpoint, here or where else it was kept."""
+        copies = [note]
+        for text in self._elsewhere:
+            with suppress(BadNote):
+                copies.append(notes.read_note(text))
+        return any(copy.text == note.text and signed(copy, witness) for copy in copies)
+
     def _proven(self) -> Proven | None:
         if not self._notes:
             return None
@@ -236,14 +247,15 @@ class LogCheck:
         note = self._notes[size]
         key = self._keys.signer(note, size)
         pinned = self._trust.key
-        if pinned is not None and (key is None or not self._keys.vouches(pinned, key)):
-            wrong = f"the key {pinned.name} neither signed it nor vouches for the one that did"
+        vouched = pinned is not None and key is not None and self._keys.vouches(pinned, key)
+        if pinned is not None and not vouched:
+            wrong = f"the key {pinned.name} ({pinned.id.hex()}) neither signed it nor vouches for who did"
             self._notebook.found("key", f"checkpoint {size}", wrong)
         last = self._connection.execute(SQL["last_pos"]).fetchone()[0]
         return Proven(
             size=size,
             uncovered=last - size,
             key="" if key is None else key.name,
-            pinned=pinned is not None,
-            witnesses=tuple(one.name for one in self._trust.witnesses if signed(note, one)),
+            pinned=vouched,
+            witnesses=tuple(one.name for one in self._trust.witnesses if self._witnessed(note, one)),
         )
