@@ -205,6 +205,7 @@ QUERIES = {
     "GET /flows": "?namespace=lab",
     "GET /flows/{flow}": "?namespace=lab",
     "GET /flows/{flow}/versions": "?namespace=lab",
+    "GET /flows/{flow}/diff": "?namespace=lab&from={definition}",
     "POST /blobs": "?namespace=lab",
     "GET /log/proof": "?run={run}",
     "GET /log/consistency": "?old=1",
@@ -232,7 +233,10 @@ def path_of(lab: Lab, route: str, may: bool) -> str:
     }
     for name, value in parts.items():
         path = path.replace(name, value)
-    return path + QUERIES.get(route, "").replace("{blob}", lab.blob).replace("{run}", run)
+    query = QUERIES.get(route, "")
+    for name, value in {"{blob}": lab.blob, "{definition}": lab.definition, "{run}": run}.items():
+        query = query.replace(name, value)
+    return path + query
 
 
 def shown(lab: Lab, route: str, answer: Json) -> bool:
