@@ -279,13 +279,13 @@ def stored(home: Path) -> int:
         return count
 
 
-def test_a_purged_run_is_in_no_lineage(within: Within, settings: Settings) -> None:  # noqa: F811
+def test_a_run_that_was_purged_or_erased_is_in_no_lineage(within: Within, settings: Settings) -> None:  # noqa: F811
     async def work(place: House) -> None:
         first = await place.ended(UPPER, inputs={"data": kept(place, "abc\n")})
         second = await place.ended(TWICE, inputs={"data": kept(place, "ABC\n")})
         await place.service.purge(first, BY, "")
         assert runs(reader_of(place).across(of("ABC\n"))) == {to_text(second)}
-        await place.service.purge(second, BY, "")
+        await place.service.erase(second, BY, "asked to")
         assert reader_of(place).across(of("ABC\n"))["edges"] == []
 
     assert within(work).findings == ()
