@@ -153,7 +153,7 @@ LOOKING: Final = (
     Command(
         ("run", "export"),
         "runnotary.cli.exporting:export",
-        "a run as a file: a bundle that verifies anywhere, or other people's forms",
+        "a run as one file: a bundle that verifies anywhere",
         (
             RUN,
             Option(
