@@ -17,7 +17,7 @@ from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.chain import run_stream
 from runnotary.core.definition import Words
-from runnotary.core.errors import BlobNotFound
+from runnotary.core.errors import BlobNotFound, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Visible
@@ -186,6 +186,19 @@ def test_no_history_of_runs_makes_a_circle(told: list[tuple[set[str], set[str]]]
                 )
                 content = edge["from" if edge["type"] == "used" else "to"][5:].partition("@")[0]
                 assert content in run[1 if edge["type"] == "used" else 2], "an edge that no run accounts for"
+
+
+def test_a_run_that_is_purged_meanwhile_is_not_there() -> None:
+    place = Told([({BLOBS[0]}, {BLOBS[1]}), ({BLOBS[1]}, {BLOBS[2]})])
+    gone = place.runs[1][0].id
+
+    def graph(row: RunRow) -> Json:
+        if row.id == gone:
+            raise RunNotFound.named(to_text(gone))
+        return place.graph(row)
+
+    answer = origins.Origins(place, graph, None).answer(BLOBS[1], "both", 10)  # type: ignore[arg-type]
+    assert runs(answer) == {to_text(place.runs[0][0].id)}
 
 
 def test_of_a_run_only_what_the_file_came_from(within: Within) -> None:  # noqa: F811

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from runnotary.core.errors import BlobNotFound, Damaged
+from runnotary.core.errors import BlobNotFound, Damaged, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
 from runnotary.core.lineage import Direction, Graph, reached, ways
@@ -158,16 +158,22 @@ class Origins:
                 if room <= 0:
                     self._truncated = True
                     continue
+                found = self._graph(row)
+                if found is None:
+                    continue
                 room -= 1
-                self._insides[row.id] = Inside(self._graph(row))
+                self._insides[row.id] = Inside(found)
             kept.append(row)
         return kept
 
     # --- within a run --------------------------------------------------------------------------------
 
-    def _graph(self, row: RunRow) -> Graph:
+    def _graph(self, row: RunRow) -> Graph | None:
+        """Return the lineage of a run; None if it was purged since its row was read."""
         try:
             return self._own_graph(row)
+        except RunNotFound:
+            return None
         except (Damaged, BlobNotFound):  # what it was given and made is known, and no more
             return {"run": to_text(row.id), "nodes": [], "edges": []}
 

@@ -132,9 +132,11 @@ class Reader:
         return Ends(created, seq, head, pos, self._finished(stream, length) if ended else None)
 
     def _beginning(self, run: bytes) -> ev.RunCreated:
-        created = next(iter(self.store.read(run_stream(run)))).event
-        assert isinstance(created, ev.RunCreated)
-        return created
+        first = next(iter(self.store.read(run_stream(run))), None)
+        if first is None:  # purged since its row was read
+            raise RunNotFound.named(to_text(run))
+        assert isinstance(first.event, ev.RunCreated)
+        return first.event
 
     def _finished(self, stream: bytes, length: int) -> ev.RunFinished | None:
         """Return how a run ended: in its last event, or before words that were added afterwards."""
