@@ -247,7 +247,9 @@ def furnished(desk: Desk) -> Desk:
     for name, text in (("sales", SALES), ("fails", FAILS), ("quick", QUICK)):
         desk.write(f"{name}.yaml", text)
     desk.write("waits.yaml", WAITS.replace("$TOP", str(desk.path)))
-    desk.write("later.yaml", SALES.replace('version: "1"', 'version: "2"').replace("default: 10", "default: 5"))
+    desk.write(
+        "later.yaml", SALES.replace('version: "1"', 'version: "2"').replace("default: 10", "default: 5")
+    )
     desk.write("unnamed.yaml", "steps: {a: {run: 'true'}}\n")
     desk.write("broken.yaml", "flow: broken\nsteps: {a: {run: 1}}\n")
     desk.write("orders.csv", "a,b\n1,2\n")

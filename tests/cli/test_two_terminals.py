@@ -56,6 +56,22 @@ def test_another_process_starts_and_watches(slow: Desk) -> None:
     assert slow.end(first).code == 0
 
 
+def test_another_process_signs_proves_and_changes_keys(slow: Desk) -> None:
+    first = slow.begin("start", "slow.yaml")
+    slow.wait_for("did", "one")
+    made = slow.ok("log", "checkpoint", "--new", "--format", "json").json
+    proof = slow.ok("log", "proof", "@latest", "--format", "json").json
+    assert proof["entry"] <= proof["checkpoint"]["size"] >= made["size"]
+    before = slow.ok("key", "show").out
+    slow.write("old.pub", before)
+    assert slow.json("key", "rotate", "--reason", "in between")["key"] != before.strip()
+    slow.ok("verify", "@latest")
+    slow.write("go1", "")
+    slow.write("go2", "")
+    assert slow.end(first).code == 0
+    assert "known to you" in slow.ok("verify", "--key", "old.pub").out
+
+
 def test_whoever_watches_takes_over_when_the_engine_dies(slow: Desk) -> None:
     first = slow.begin("start", "slow.yaml")
     slow.wait_for("did", "one")
