@@ -96,6 +96,15 @@ def test_it_says_so_without_a_key_and_as_a_document(folder: Path, python: Path) 
     assert document["not_proven"][0] == "key: from the bundle, unproven"
 
 
+def test_a_terminal_without_its_letters_is_no_reason_to_fail(folder: Path, python: Path) -> None:
+    command = [str(python), "verify.py", "bundle.zip"]
+    poor = ENVIRONMENT | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    answer = subprocess.run(
+        command, cwd=folder, env=poor, capture_output=True, timeout=PATIENCE_S, check=False
+    )
+    assert (answer.returncode, answer.stdout.splitlines()[-1], answer.stderr) == (0, b"verify: ok", b"")
+
+
 def test_it_refuses_there(lab: Lab, folder: Path, python: Path) -> None:
     data = lab.bundles["report"]
     missing = {name: one for name, one in lab.members().items() if name != "log.jsonl"}

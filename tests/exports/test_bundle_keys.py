@@ -171,6 +171,18 @@ def test_a_witness_whose_line_is_of_another_checkpoint_counts_for_nothing(home: 
     assert "witness none: the key holder could have rewritten everything" in report.not_proven
 
 
+@pytest.mark.parametrize("name", ["", "a b", "\x1b[31mred", "\u202egnorw", "a\n", "x" * 201])
+def test_a_key_whose_name_would_do_something_to_a_terminal(home: Path, name: str) -> None:
+    (bundle,) = exported(home, "@latest")
+    stranger = Holder.stranger(name)
+    with pytest.raises(NoKey):
+        key_of(stranger.key.text)
+    members = members_of(bundle) | {"key.vkey": f"{stranger.key.text}\n".encode()}
+    report = checked(stranger.bundle(members))
+    assert not report.ok
+    assert report.wrong.isprintable()
+
+
 @pytest.mark.parametrize("text", ["", "a", "a+b+c", "a+00000000+AQ==", "a b+00000000+" + "A" * 44, "\0"])
 def test_what_is_no_key(text: str) -> None:
     with pytest.raises(NoKey):

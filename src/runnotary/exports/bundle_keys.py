@@ -67,8 +67,9 @@ def key_of(text: str) -> Key:
         key = Key(name, data[0], data[1:])
     except (ValueError, IndexError):
         raise NoKey("this is no public key: NAME+ID+KEY") from None
-    if len(data) != 33 or key.kind not in (ED25519, WITNESS) or key.text != text.strip():
-        raise NoKey("this is no public key: its id, kind or length is wrong")
+    named = name.isprintable() and " " not in name and 0 < len(name) <= 200
+    if not named or len(data) != 33 or key.kind not in (ED25519, WITNESS) or key.text != text.strip():
+        raise NoKey("this is no public key: its name, id, kind or length is wrong")
     return key
 
 

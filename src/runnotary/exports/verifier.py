@@ -18,6 +18,7 @@ Nothing is unpacked to the disk. The first thing wrong ends it: what comes after
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import struct
@@ -347,6 +348,8 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, NoKey, UnicodeError) as wrong:
         sys.stderr.write(f"verify.py: {wrong}\n")
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no ✓
     document = {"ok": report.ok, **vars(report)}
     sys.stdout.write(f"{json.dumps(document) if args.json else report}\n")
     return 0 if report.ok else 10
