@@ -68,6 +68,9 @@ class NullStore:
     def placed(self, stream: bytes, seq: int) -> int:
         return 0
 
+    def walk(self, at: int | None, *, newest: bool, stream: bytes = b"", limit: int) -> list[Change]:
+        return []
+
     def tombstone(self, run_id: bytes) -> None:
         return None
 

@@ -171,6 +171,11 @@ class Store(Protocol):
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""
 
+    def walk(self, at: int | None, *, newest: bool, stream: bytes = b"", limit: int) -> list[Change]:
+        """Return commits from a position on, this one included, forwards or with `newest` backwards; of one
+        stream if it is named. None is the end that the walk begins at.
+        """
+
     def position(self) -> int:
         """Return the last position of the log."""
 

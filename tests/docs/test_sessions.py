@@ -21,6 +21,7 @@ PAGES = [
     "docs/retention.md",
     "docs/regulated.md",
     "docs/bundles.md",
+    "docs/audit.md",
 ]
 
 

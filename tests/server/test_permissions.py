@@ -83,6 +83,7 @@ TABLE = {
     "GET /keys":                               "U n y y y y y y n n n y",
     "POST /keys/rotate":                       "U n n n n n n n n n n y",
     "POST /keys/{key}/revoke":                 "U n n n n n n n n n n y",
+    "GET /audit/events":                       "U e s s s s s e s s s s",
     "GET /audit/verify":                       "U N y y y y y N y y y y",
     "GET /whoami":                             "U y y y y y y y y y y y",
     "GET /namespaces":                         "U e s s s s s e e e e s",
@@ -209,6 +210,7 @@ QUERIES = {
     "POST /blobs": "?namespace=lab",
     "GET /log/proof": "?run={run}",
     "GET /log/consistency": "?old=1",
+    "GET /audit/events": "?what=run.created&limit=500",
     "GET /audit/verify": "?run={run}",
 }
 # What changes a run for good gets one of its own.
@@ -245,6 +247,8 @@ def shown(lab: Lab, route: str, answer: Json) -> bool:
         return bool(lab.asks in [one["run"] for one in answer["approvals"]])
     if route == "GET /runs":
         return bool(lab.run in [run["id"] for run in answer["runs"]])
+    if route == "GET /audit/events":
+        return lab.run in [one["run"] for one in answer["events"]]
     if route == "GET /lineage":
         return lab.run in [node.get("run") for node in answer["nodes"]]
     if "batch" in route:

@@ -62,6 +62,7 @@ class Written(msgspec.Struct, frozen=True):
 
     data: bytes
     media_type: str
+    headers: dict[str, str] = {}
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -361,6 +361,33 @@ class KeyDocument(Result, frozen=True):
     reason: str
 
 
+class AuditedEvent(Result, frozen=True):
+    """An event; `was` and `set` are old and new values where something changed."""
+
+    position: int
+    stream: str
+    seq: int
+    time: str
+    who: str
+    authenticated_by: str
+    role: str | None
+    what: str
+    namespace: str
+    run: str | None
+    subject: str | None
+    why: str | None
+    was: Json
+    set: Json
+    details: dict[str, Json]
+
+
+class AuditPage(Result, frozen=True):
+    """A page may be empty and still have a next one: each takes only so long."""
+
+    events: list[AuditedEvent]
+    next_cursor: str | None
+
+
 class KeyList(Result, frozen=True):
     keys: list[KeyDocument]
 

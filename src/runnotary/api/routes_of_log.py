@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runnotary.api import evidence, results, wire
+from runnotary.api import auditing, evidence, results, wire
 from runnotary.api.route import ADMIN, READ_SOMEWHERE, row
 
 OF_LOG: Final = (
@@ -65,6 +65,14 @@ OF_LOG: Final = (
         ADMIN,
         results.KeyDocument,
         body=wire.Why,
+    ),
+    row(
+        "GET /audit/events",
+        auditing.events,
+        "Who did what, when and why; as CSV if asked",
+        "each: read on run, or in the namespace; administer for changes of access",
+        results.AuditPage,
+        query=wire.AuditQuery,
     ),
     row(
         "GET /audit/verify",

@@ -161,6 +161,22 @@ class TwoSizes(Query, frozen=True):
     new: Annotated[LogSize, Meta(description="entries of the larger log; 0 is all there are")] = 0
 
 
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+    """Who did what, when and why; what is left out counts for nothing."""
+
+    who: Annotated[str, Meta(max_length=256, description="a principal, or `engine`")] = ""
+    what: Annotated[tuple[str, ...], Meta(description="types of events, or their first word")] = ()
+    run: Annotated[str, Meta(max_length=200)] = ""
+    namespace: Annotated[str, Meta(max_length=64)] = ""
+    since: Time | None = None
+    until: Time | None = None
+    why: Annotated[str, Meta(max_length=200, description="part of a reason")] = ""
+    order: Literal["desc", "asc"] = "desc"
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    cursor: Annotated[str, Meta(max_length=2000)] = ""
+    format: Literal["json", "csv"] | None = None
+
+
 class WhatToVerify(InNamespace, frozen=True):
     """A run, or a flow; everything if neither is named."""
 

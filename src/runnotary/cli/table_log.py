@@ -29,6 +29,31 @@ LOG: Final = (
         details="Exit status: 0 all of it holds, 10 something does not. What `!` says is not proven by it.",
     ),
     Command(
+        ("audit",),
+        "runnotary.cli.auditing:audit",
+        "who did what, when and why",
+        (
+            Option(("--who",), "user:NAME, service:NAME or engine", metavar="WHO"),
+            Option(
+                ("--what",),
+                "types of events, or their first word: access, run.cancel_requested",
+                "many",
+                metavar="TYPE",
+            ),
+            Option(("--run",), "of one run", metavar="RUN"),
+            NAMESPACE._replace(help="of one namespace"),
+            Option(("--from",), "from this time on", metavar="TIME", into="since"),
+            Option(("--to",), "up to this time", metavar="TIME", into="until"),
+            Option(("--why",), "with this in the reason", metavar="TEXT"),
+            Option(("--oldest",), "the oldest first", "flag"),
+            Option(("--limit",), "at most so many (default 50)", "number", metavar="N"),
+            Option(("--cursor",), "go on where a page ended; with the same words", metavar="CURSOR"),
+            OUTPUT._replace(choices=(*OUTPUT.choices, "csv")),
+        ),
+        details="Of a run its readers see everything; of a namespace its readers see flows and erasures,\n"
+        "its admins changes of access. In CSV a cell that would be executed begins with an apostrophe.",
+    ),
+    Command(
         ("log", "checkpoint"),
         "runnotary.cli.evidence:checkpoint",
         "the signed size and root of the log",

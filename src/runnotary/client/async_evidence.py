@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from runnotary.client import evidence
 from runnotary.client.async_connection import AsyncConnection
+from runnotary.client.words import AuditFilter
 
 Json = Any
 Document = dict[str, Json]
@@ -25,6 +26,13 @@ class AsyncEvidence:
         """
         asked = evidence.verify(run_id, task, flow, namespace, deep)
         return await self._connection.ask(asked)
+
+    async def search_audit(self, **filters: Unpack[AuditFilter]) -> Document:
+        """Return a page of who did what, when and why: `events` and `next_cursor`.
+
+        A page takes only so long: it may be empty and still have a next one.
+        """
+        return await self._connection.ask(evidence.search(filters))
 
     async def checkpoint(self, size: int = 0, *, new: bool = False) -> Document:
         """Return the newest checkpoint, that of a size, or with `new` one of all that there is.

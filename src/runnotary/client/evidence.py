@@ -6,9 +6,13 @@ from typing import Any, Final
 
 from runnotary.client.request import Answer, Request, get, segment, send
 from runnotary.client.results import json_of
+from runnotary.client.words import AuditFilter
 
 Json = Any
 Document = dict[str, Json]
+SAID: Final = {"since": "from", "until": "to"}
+"""Words that Python does not allow."""
+
 VERIFYING_SECONDS: Final = 3600.0
 
 
@@ -50,6 +54,14 @@ def rotate(name: str = "", reason: str = "") -> Request[Document]:
 def revoke(key: str, reason: str = "") -> Request[Document]:
     """Say that a key must not be trusted."""
     return send("POST", f"/keys/{segment(key)}/revoke", _json, {"reason": reason} if reason else {})
+
+
+def search(filters: AuditFilter) -> Request[Document]:
+    """Ask for a page of an audit search."""
+    said = dict(filters)
+    words = {SAID.get(name, name): value for name, value in said.items() if name != "newest"}
+    words["order"] = None if said.get("newest", True) else "asc"
+    return get("/audit/events", _json, params=words)
 
 
 def verify(

@@ -5,10 +5,11 @@ Written by `tools/unasync.py` from `async_evidence.py`; do not edit.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from runnotary.client import evidence
 from runnotary.client.sync_connection import Connection
+from runnotary.client.words import AuditFilter
 
 Json = Any
 Document = dict[str, Json]
@@ -28,6 +29,13 @@ class Evidence:
         """
         asked = evidence.verify(run_id, task, flow, namespace, deep)
         return self._connection.ask(asked)
+
+    def search_audit(self, **filters: Unpack[AuditFilter]) -> Document:
+        """Return a page of who did what, when and why: `events` and `next_cursor`.
+
+        A page takes only so long: it may be empty and still have a next one.
+        """
+        return self._connection.ask(evidence.search(filters))
 
     def checkpoint(self, size: int = 0, *, new: bool = False) -> Document:
         """Return the newest checkpoint, that of a size, or with `new` one of all that there is.

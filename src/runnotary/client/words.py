@@ -45,6 +45,21 @@ class RunRequest(msgspec.Struct, omit_defaults=True, kw_only=True):
     idempotency_key: str = ""
 
 
+class AuditFilter(TypedDict, total=False):
+    """What an audit is searched for: all of it at once. `what` are types of events, or their first word."""
+
+    who: str
+    what: Sequence[str]
+    run: str
+    namespace: str
+    since: str
+    until: str
+    why: str
+    newest: bool
+    limit: int
+    cursor: str
+
+
 class RunFilter(TypedDict, total=False):
     """Which runs a listing shows. Several values of one word mean any of them; `label` is a substring."""
 

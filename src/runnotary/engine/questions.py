@@ -37,6 +37,7 @@ from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.telling import entry_of
 from runnotary.core.times import to_text as time_text
+from runnotary.engine.auditing import Auditing, Search
 from runnotary.engine.cursors import cursor, place
 from runnotary.engine.reader import Reader
 
@@ -89,6 +90,7 @@ class Questions:
         self._store: Final = reader.store
         self._places: Final = places
         self._definitions: set[str] = set()
+        self._auditing: Final = Auditing(reader.store, people_of)
 
     # --- which run -----------------------------------------------------------------------------
 
@@ -103,6 +105,15 @@ class Questions:
         row = self.reader.resolve(name, visible(who.caller))
         require(who.caller, action, people_of(row), run=to_text(row.id))
         return row
+
+    def search(self, who: Who, asked: Search, after: str = "") -> Json:
+        """Return a page of the events that the caller may see and looks for, in the order of the log.
+
+        Raises:
+            RunNotFound: it is of a run that is not there, or not for this caller.
+            InvalidInput: no such type of event. InvalidCursor: it is of another search.
+        """
+        return self._auditing.search(who, asked, self.seen(who, asked.run) if asked.run else None, after)
 
     # --- runs ----------------------------------------------------------------------------------
 

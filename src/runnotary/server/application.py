@@ -192,7 +192,7 @@ class Application:
             return Response(data, answer.status, answer.headers, "application/json")
         head = request.method == "HEAD"
         if isinstance(answer, Written):
-            return Response(answer.data, 200, media_type=answer.media_type)
+            return Response(answer.data, 200, answer.headers, answer.media_type)
         if isinstance(answer, Made):
             return contents.made(answer.export, head=head)
         if isinstance(answer, Content):

@@ -45,4 +45,7 @@ class Ballast:
 
 def is_full(error: Exception) -> bool:
     """Tell whether SQLite failed for want of space."""
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+    )

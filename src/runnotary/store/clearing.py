@@ -1,4 +1,4 @@
-"""What leaves a store: looking for what is to go, and seeing that nothing of it is left in the files."""
+"""What looks through a whole store: searches, what is to be erased, and that nothing of that is left."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import asyncio
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Final
 
 from runnotary.core import chain
 from runnotary.core.events import StreamErased
+from runnotary.ports import Change
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.erased import ledgers_of, tombstone_of
 from runnotary.store.statements import SQL
 from runnotary.store.unused import Unnamed, groups_with
 from runnotary.store.writer import Writer
 
+_END: Final = 2**62
+
 
 class Clearing:
-    """The part of a store that erasures need; see the port `Store`."""
+    """The part of a store that searches and erasures need; see the port `Store`."""
 
     blobs: LocalBlobs
 
@@ -26,6 +30,13 @@ class Clearing:
 
     @abstractmethod
     def _own_writer(self) -> Writer: ...
+
+    def walk(self, at: int | None, *, newest: bool, stream: bytes = b"", limit: int) -> list[Change]:
+        """Return commits from a position on, forwards or backwards; see `Store.walk`."""
+        name = f"walk{'_stream' if stream else ''}_{'backwards' if newest else 'forwards'}"
+        begin = at if at is not None else _END if newest else 0
+        values = (stream, begin, limit) if stream else (begin, limit)
+        return [Change(*row) for row in self._reader().execute(SQL[name], values)]
 
     def ledgers(self) -> list[str]:
         """Return the namespaces that have a ledger."""

@@ -156,6 +156,18 @@ WHERE stream = ? AND seq > ? AND substr(envelope, 25, 2) = x'0025' ORDER BY seq;
 -- name: feed
 SELECT pos, stream, from_seq, seq FROM log WHERE pos > ? ORDER BY pos LIMIT ?;
 
+-- name: walk_forwards
+SELECT pos, stream, from_seq, seq FROM log WHERE pos >= ? ORDER BY pos LIMIT ?;
+
+-- name: walk_backwards
+SELECT pos, stream, from_seq, seq FROM log WHERE pos <= ? ORDER BY pos DESC LIMIT ?;
+
+-- name: walk_stream_forwards
+SELECT pos, stream, from_seq, seq FROM log WHERE stream = ? AND pos >= ? ORDER BY seq LIMIT ?;
+
+-- name: walk_stream_backwards
+SELECT pos, stream, from_seq, seq FROM log WHERE stream = ? AND pos <= ? ORDER BY seq DESC LIMIT ?;
+
 -- name: leaves
 SELECT stream, seq, head FROM log WHERE pos > ? AND pos <= ? ORDER BY pos;
 
