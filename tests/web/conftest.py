@@ -122,8 +122,9 @@ def empty_house(tmp_path: Path) -> Iterator[House]:
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for one file: while it is open an event loop runs in this thread, and no other can."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "Chromium is missing; run: make services"
     with sync_playwright() as playwright:
