@@ -45,7 +45,7 @@ def _there(settings: Settings, args: Namespace) -> Json:
 
     if args.key or args.checkpoint or args.record:
         raise InvalidInput(
-            f"--key, --checkpoint and --record read the files of a home, and {settings.url} is a server",
+            f"--key, --checkpoint, --record: this reads the files of a home, and {settings.url} is a server",
             hint="where the server runs: runnotary verify … --home DIR; elsewhere check a bundle",
         )
     run, task = _named(args)
