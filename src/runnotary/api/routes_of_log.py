@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runnotary.api import auditing, evidence, results, wire
+from runnotary.api import auditing, evidence, results_evidence, wire
 from runnotary.api.route import ADMIN, READ_SOMEWHERE, row
 
 OF_LOG: Final = (
@@ -13,7 +13,7 @@ OF_LOG: Final = (
         evidence.checkpoint,
         "The newest checkpoint, or that of a size",
         READ_SOMEWHERE,
-        results.CheckpointDocument,
+        results_evidence.CheckpointDocument,
         query=wire.OfSize,
     ),
     row(
@@ -21,7 +21,7 @@ OF_LOG: Final = (
         evidence.new_checkpoint,
         "Sign all that there is",
         READ_SOMEWHERE,
-        results.CheckpointDocument,
+        results_evidence.CheckpointDocument,
         body=wire.Body,
     ),
     row(
@@ -29,7 +29,7 @@ OF_LOG: Final = (
         evidence.proof,
         "That a run, to its last event, or an entry of the log is covered by a checkpoint",
         "read on run",
-        results.ProofDocument,
+        results_evidence.ProofDocument,
         query=wire.OfEntry,
     ),
     row(
@@ -37,7 +37,7 @@ OF_LOG: Final = (
         evidence.consistency,
         "That the log of one size is the beginning of that of another",
         READ_SOMEWHERE,
-        results.ConsistencyDocument,
+        results_evidence.ConsistencyDocument,
         query=wire.TwoSizes,
         problems=(),
     ),
@@ -46,7 +46,7 @@ OF_LOG: Final = (
         evidence.keys,
         "Every key that ever signed here",
         READ_SOMEWHERE,
-        results.KeyList,
+        results_evidence.KeyList,
         problems=(),
     ),
     row(
@@ -54,7 +54,7 @@ OF_LOG: Final = (
         evidence.rotate,
         "Put a new key in the place of the one in use",
         ADMIN,
-        results.KeyDocument,
+        results_evidence.KeyDocument,
         body=wire.KeyBody,
         problems=(409,),
     ),
@@ -63,7 +63,7 @@ OF_LOG: Final = (
         evidence.revoke,
         "Say that a key must not be trusted",
         ADMIN,
-        results.KeyDocument,
+        results_evidence.KeyDocument,
         body=wire.Why,
     ),
     row(
@@ -71,7 +71,7 @@ OF_LOG: Final = (
         auditing.events,
         "Who did what, when and why; as CSV if asked",
         "each: read on run, or in the namespace; administer for changes of access",
-        results.AuditPage,
+        results_evidence.AuditPage,
         query=wire.AuditQuery,
     ),
     row(
@@ -79,7 +79,7 @@ OF_LOG: Final = (
         evidence.verify,
         "Check a run, the runs of a flow, or everything; 200 also if it does not hold",
         "read on run, in namespace, or everywhere",
-        results.Verification,
+        results_evidence.Verification,
         query=wire.WhatToVerify,
         problems=(404, 409),
     ),
