@@ -229,6 +229,9 @@ class ExecutorContract:
         async def first(driver: Driver) -> None:
             assert not await driver.executor.find(attempt)
             await driver.executor.start(attempt)
+            async with asyncio.timeout(60):  # it has begun, and does not only exist
+                while not rig.starts(attempt):
+                    await asyncio.sleep(0.01)
 
         async def second(driver: Driver) -> None:
             assert await driver.executor.find(attempt)
