@@ -26,7 +26,6 @@ from runnotary.engine.questions import Questions
 from runnotary.ports import Log
 
 Json = Any
-NAME_MAX: Final = 200
 
 
 class Check(Protocol):

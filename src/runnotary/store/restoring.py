@@ -30,7 +30,7 @@ from runnotary.core.events import By, EngineNoted, KeyChanged
 from runnotary.core.ledger import replay
 from runnotary.core.notes import Checkpoint
 from runnotary.ports import Append, Chance, Clock, Refusal, Signer
-from runnotary.store import files, migrate, outside, tree, uses
+from runnotary.store import files, keys, migrate, outside, tree, uses
 from runnotary.store.backup import backup
 from runnotary.store.log import SqliteStore
 from runnotary.store.sealing import LEDGER, RESTORED
@@ -40,7 +40,6 @@ from runnotary.store.streams import Streams
 from runnotary.store.verify import verify
 
 GROWING: Final = ".restoring"
-KEY: Final = "log.key"
 CHECK: Final = "runnotary verify --deep --home"
 
 
@@ -200,7 +199,7 @@ def _put(copy: Path, home: Path) -> None:
             os.replace(path, target / path.name)
         files.sync_folder(target)
     files.sync_folder(home / "blobs")
-    for name in (KEY, outside.FILE):
+    for name in (keys.FILE, outside.FILE):
         os.replace(copy / name, home / name)
     for beside in ("-wal", "-shm"):  # of a database that is gone: they would be taken for this one's
         (home / f"{FILE}{beside}").unlink(missing_ok=True)
