@@ -22,7 +22,6 @@ from runnotary.core.errors import Conflict
 from runnotary.core.events import StreamErased
 from runnotary.store import files
 from runnotary.store.sqlite import connect_reader, database
-from runnotary.store.statements import SQL
 
 
 def backup(home: Path, target: Path) -> int:
@@ -69,10 +68,10 @@ def _has_purged(home: Path, *, since: Path) -> bool:
     """Tell whether a home has tombstones that an earlier copy of its record has not."""
     copy, now = connect_reader(since), connect_reader(home)
     try:
-        (pos,) = copy.execute(SQL["last_pos"]).fetchone()
-        for _, stream, from_seq, seq in now.execute(SQL["feed"], (pos, -1)):
+        (pos,) = copy.ask("last_pos").fetchone()
+        for _, stream, from_seq, seq in now.ask("feed", (pos, -1)):
             if stream[:1] == chain.LEDGER:
-                events = now.execute(SQL["read_stream"], (stream, from_seq - 1, seq - from_seq + 1))
+                events = now.ask("read_stream", (stream, from_seq - 1, seq - from_seq + 1))
                 if any(event[2] and isinstance(chain.opened(*event).event, StreamErased) for event in events):
                     return True
         return False

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sqlite3
 import stat
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -26,9 +25,9 @@ from runnotary.core.errors import BlobNotFound, Conflict, Damaged, FileMissing
 from runnotary.core.hashing import digest, digest_bytes, digest_text
 from runnotary.ports import Meter
 from runnotary.store import files
+from runnotary.store.connection import Connection
 from runnotary.store.recent import Recent
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.statements import SQL
 from runnotary.store.writer import Writer
 
 SMALL: Final = 16 * 1024
@@ -47,7 +46,7 @@ class LocalBlobs:
     def __init__(
         self,
         home: Path,
-        reader: Callable[[], sqlite3.Connection],
+        reader: Callable[[], Connection],
         arriving: SmallBlobs | None,
         writer: Writer | None = None,
     ) -> None:
@@ -202,7 +201,7 @@ class LocalBlobs:
 
     def every(self) -> list[str]:
         """Return the digest of all bytes that are kept; those on their way are not among them."""
-        small = [digest_text(row[0]) for row in self._reader().execute(SQL["blob_digests"])]
+        small = [digest_text(row[0]) for row in self._reader().ask("blob_digests")]
         large = [
             f"sha256:{folder.name}{path.name}"
             for folder in sorted(self._folder.iterdir())
@@ -280,7 +279,7 @@ class LocalBlobs:
         raw = digest_bytes(text)
         if self._arriving is not None and raw in self._arriving.waiting:
             return True
-        if self._reader().execute(SQL["blob_size"], (raw,)).fetchone() is not None:
+        if self._reader().ask("blob_size", (raw,)).fetchone() is not None:
             return True
         return self.path(text).exists()
 
@@ -294,7 +293,7 @@ class LocalBlobs:
         data = self._arriving.waiting.get(raw) if self._arriving is not None else None
         if data is not None:
             return len(data)
-        row = self._reader().execute(SQL["blob_size"], (raw,)).fetchone()
+        row = self._reader().ask("blob_size", (raw,)).fetchone()
         if row is not None:
             return int(row[0])
         try:
@@ -307,7 +306,7 @@ class LocalBlobs:
         data = self._arriving.waiting.get(raw) if self._arriving is not None else None
         if data is not None:
             return data
-        row = self._reader().execute(SQL["blob"], (raw,)).fetchone()
+        row = self._reader().ask("blob", (raw,)).fetchone()
         return None if row is None else row[0]
 
     def _note_checked(self, text: str, now: os.stat_result) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Final
@@ -12,8 +11,8 @@ from runnotary.core import chain
 from runnotary.core.events import StreamErased
 from runnotary.ports import Change
 from runnotary.store.blobs import LocalBlobs
+from runnotary.store.connection import Connection
 from runnotary.store.erased import ledgers_of, tombstone_of
-from runnotary.store.statements import SQL
 from runnotary.store.unused import Unnamed, groups_with
 from runnotary.store.writer import Writer
 
@@ -26,7 +25,7 @@ class Clearing:
     blobs: LocalBlobs
 
     @abstractmethod
-    def _reader(self) -> sqlite3.Connection: ...
+    def _reader(self) -> Connection: ...
 
     @abstractmethod
     def _own_writer(self) -> Writer: ...
@@ -36,7 +35,7 @@ class Clearing:
         name = f"walk{'_stream' if stream else ''}_{'backwards' if newest else 'forwards'}"
         begin = at if at is not None else _END if newest else 0
         values = (stream, begin, limit) if stream else (begin, limit)
-        return [Change(*row) for row in self._reader().execute(SQL[name], values)]
+        return [Change(*row) for row in self._reader().ask(name, values)]
 
     def ledgers(self) -> list[str]:
         """Return the namespaces that have a ledger."""
@@ -45,7 +44,7 @@ class Clearing:
     def tombstone(self, run_id: bytes) -> tuple[str, int, StreamErased] | None:
         """Return what was said when a run was erased, in whose ledger and when; None if it was not."""
         stream = chain.run_stream(run_id)
-        if self._reader().execute(SQL["head"], (stream,)).fetchone() is None:
+        if self._reader().ask("head", (stream,)).fetchone() is None:
             return None
         return tombstone_of(self._reader(), chain.stream_name(stream), ledgers_of(self._reader()))
 

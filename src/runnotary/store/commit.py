@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
@@ -10,8 +9,8 @@ import msgspec
 from runnotary.core import chain
 from runnotary.core.merkle import Range
 from runnotary.ports import Change, Erasure
+from runnotary.store.connection import Connection
 from runnotary.store.projections import Drafts
-from runnotary.store.statements import SQL
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -52,33 +51,33 @@ class Commit:
 
     def write(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         blobs: Sequence[tuple[bytes, bytes]],
         leaving: Sequence[bytes],
     ) -> None:
         """Write all of it, with the blobs that come and go; the transaction begins here and stays open."""
         erases = bool(self.erased or self.blank or leaving)
         if erases:  # what goes is overwritten, not only forgotten
-            connection.execute("PRAGMA secure_delete = ON")
-        connection.execute(SQL["begin"])
+            connection.overwrite(True)
+        connection.ask("begin")
         if erases:
             self._erase(connection, leaving)
-            connection.execute("PRAGMA secure_delete = OFF")
+            connection.overwrite(False)
         if blobs:
-            connection.executemany(SQL["put_blob"], blobs)
-        connection.executemany(SQL["append_event"], self.events)
-        connection.executemany(SQL["append_log"], self.log)
+            connection.ask_many("put_blob", blobs)
+        connection.ask_many("append_event", self.events)
+        connection.ask_many("append_log", self.log)
         if self.tiles:
-            connection.executemany(SQL["append_tile"], self.tiles)
+            connection.ask_many("append_tile", self.tiles)
         self.rows.write(connection)
 
-    def _erase(self, connection: sqlite3.Connection, leaving: Sequence[bytes]) -> None:
+    def _erase(self, connection: Connection, leaving: Sequence[bytes]) -> None:
         for stream, erasure in self.erased.items():
-            connection.execute(SQL["erase_bodies" if erasure.bodies else "erase_events"], (stream,))
-            connection.execute(SQL["erase_run"], (erasure.run,))
-            connection.execute(SQL["erase_tasks"], (erasure.run,))
-            connection.executemany(SQL["erase_use"], [(blob, erasure.run) for blob in erasure.blobs])
+            connection.ask("erase_bodies" if erasure.bodies else "erase_events", (stream,))
+            connection.ask("erase_run", (erasure.run,))
+            connection.ask("erase_tasks", (erasure.run,))
+            connection.ask_many("erase_use", [(blob, erasure.run) for blob in erasure.blobs])
             if erasure.key is not None:
-                connection.execute(SQL["erase_key"], erasure.key)
-        connection.executemany(SQL["erase_body"], self.blank)
-        connection.executemany(SQL["drop_blob"], [(digest,) for digest in leaving])
+                connection.ask("erase_key", erasure.key)
+        connection.ask_many("erase_body", self.blank)
+        connection.ask_many("drop_blob", [(digest,) for digest in leaving])

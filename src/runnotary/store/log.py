@@ -15,7 +15,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -34,13 +33,19 @@ from runnotary.store import migrate, tree, uses
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.clearing import Clearing
 from runnotary.store.erased import Erased
-from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs, teach
+from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs
 from runnotary.store.noting import note_profile
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.sqlite import Durability, connect_reader, connect_writer, database, whole
-from runnotary.store.statements import SQL
+from runnotary.store.sqlite import (
+    Durability,
+    SqliteConnection,
+    connect_reader,
+    connect_writer,
+    database,
+    whole,
+)
 from runnotary.store.tree import Nodes
 from runnotary.store.unused import Unnamed
 from runnotary.store.waiting import list_waiting
@@ -63,7 +68,7 @@ class SqliteStore(Clearing):
         self.home: Final = home
         self._writer = writer
         self._here = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[SqliteConnection] = []
         self.blobs = LocalBlobs(home, self._reader, arriving, writer)
 
     @classmethod
@@ -166,7 +171,7 @@ class SqliteStore(Clearing):
         connection, limit = self._reader(), _FIRST_PIECE
         erased: Erased | None = None
         while True:
-            piece = connection.execute(SQL["read_stream"], (stream, after, limit)).fetchall()
+            piece = connection.ask("read_stream", (stream, after, limit)).fetchall()
             for seq, envelope, body in piece:
                 if body is None:
                     erased = erased or Erased(connection, stream)
@@ -179,7 +184,7 @@ class SqliteStore(Clearing):
 
     def head(self, stream: bytes) -> tuple[int, bytes]:
         """Return length and head of a stream; (0, 32 zero bytes) if it does not exist."""
-        row = self._reader().execute(SQL["head"], (stream,)).fetchone()
+        row = self._reader().ask("head", (stream,)).fetchone()
         return (0, chain.GENESIS) if row is None else (row[0], row[1])
 
     def ledger(self, namespace: str) -> Ledger:
@@ -208,23 +213,23 @@ class SqliteStore(Clearing):
 
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""
-        return [Change(*row) for row in self._reader().execute(SQL["feed"], (after, limit))]
+        return [Change(*row) for row in self._reader().ask("feed", (after, limit))]
 
     def position(self) -> int:
         """Return the last position of the log."""
-        pos: int = self._reader().execute(SQL["last_pos"]).fetchone()[0]
+        pos: int = self._reader().ask("last_pos").fetchone()[0]
         return pos
 
     def sealed(self) -> int:
         """Return how many entries of the log the newest checkpoint covers."""
         if self._writer is not None:
             return self._writer.sealing.covered
-        row = self._reader().execute(SQL["newest_checkpoint"]).fetchone()
+        row = self._reader().ask("newest_checkpoint").fetchone()
         return 0 if row is None else int(row[0])
 
     def placed(self, stream: bytes, seq: int) -> int:
         """Return the position in the log of the commit that brought an event; 0 if there is none."""
-        row = self._reader().execute(SQL["pos_of"], (stream, seq)).fetchone()
+        row = self._reader().ask("pos_of", (stream, seq)).fetchone()
         return 0 if row is None else int(row[0])
 
     async def checkpoint(self) -> str:
@@ -249,7 +254,7 @@ class SqliteStore(Clearing):
 
     def note(self, size: int = 0) -> str:
         """Return the newest checkpoint, or that of a size; nothing if there is none."""
-        row = self._reader().execute(SQL["checkpoint_of"], (size, size)).fetchone()
+        row = self._reader().ask("checkpoint_of", (size, size)).fetchone()
         return "" if row is None else row[0]
 
     def inclusion(self, pos: int, size: int) -> list[bytes]:
@@ -271,16 +276,16 @@ class SqliteStore(Clearing):
     def entry(self, pos: int) -> tuple[bytes, int, bytes] | None:
         """Return an entry of the log, counted from 1: the stream, its length then and its head."""
         row: tuple[bytes, int, bytes] | None
-        row = self._reader().execute(SQL["leaves"], (pos - 1, pos)).fetchone()
+        row = self._reader().ask("leaves", (pos - 1, pos)).fetchone()
         return row
 
     def stored(self, stream: bytes) -> Iterator[tuple[int, bytes, bytes | None]]:
         """Read a stream as it lies: seq, envelope and body, which is None if it was erased."""
-        yield from self._reader().execute(SQL["read_stream"], (stream, 0, -1)).fetchall()
+        yield from self._reader().ask("read_stream", (stream, 0, -1)).fetchall()
 
     def rows(self, stream: bytes) -> list[tuple[int, int, int, bytes]]:
         """Return the entries of a stream in the log, oldest first: pos, first and last event, head."""
-        found = self._reader().execute(SQL["stream_log"], (stream,))
+        found = self._reader().ask("stream_log", (stream,))
         return [(pos, from_seq, seq, head) for _, from_seq, seq, head, pos in found]
 
     async def signed(self, text: str) -> str:
@@ -295,7 +300,7 @@ class SqliteStore(Clearing):
 
     def noted(self) -> Iterator[Recorded]:
         """Read what the home says about itself and its keys, oldest first."""
-        for seq, envelope, body in self._reader().execute(SQL["noted"], (HOME_LEDGER,)).fetchall():
+        for seq, envelope, body in self._reader().ask("noted", (HOME_LEDGER,)).fetchall():
             if body is not None:
                 yield _opened(HOME_LEDGER, seq, envelope, body)
 
@@ -315,10 +320,10 @@ class SqliteStore(Clearing):
 
     def open_runs(self) -> list[bytes]:
         """Return the ids of runs that are not over, oldest first."""
-        return [row[0] for row in self._reader().execute(SQL["open_runs"])]
+        return [row[0] for row in self._reader().ask("open_runs")]
 
     def run(self, run_id: bytes) -> RunRow | None:
-        row = self._reader().execute(SQL["run"], (run_id,)).fetchone()
+        row = self._reader().ask("run", (run_id,)).fetchone()
         return None if row is None else RunRow(*row)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
@@ -339,12 +344,12 @@ class SqliteStore(Clearing):
 
     def keyed(self, principal: str, key: str) -> KeyRow | None:
         """Return the run that a client's own key stands for."""
-        row = self._reader().execute(SQL["key"], (principal, key)).fetchone()
+        row = self._reader().ask("key", (principal, key)).fetchone()
         return None if row is None else KeyRow(*row)
 
     def tasks(self, run_id: bytes) -> list[TaskRow]:
         """Return a run's tasks, by step and visit."""
-        return [TaskRow(*row) for row in self._reader().execute(SQL["tasks"], (run_id,))]
+        return [TaskRow(*row) for row in self._reader().ask("tasks", (run_id,))]
 
     def waiting(
         self, query: RunQuery, after: tuple[bytes, str] | None = None, limit: int = 50
@@ -353,23 +358,22 @@ class SqliteStore(Clearing):
         return list_waiting(self._reader(), query, after, limit)
 
     def flow(self, namespace: str, name: str) -> FlowRow | None:
-        row = self._reader().execute(SQL["flow"], (namespace, name)).fetchone()
+        row = self._reader().ask("flow", (namespace, name)).fetchone()
         return None if row is None else FlowRow(*row)
 
     def flows(self, namespace: str) -> list[FlowRow]:
         """Return a namespace's flows, by name."""
-        return [FlowRow(*row) for row in self._reader().execute(SQL["flows"], (namespace,))]
+        return [FlowRow(*row) for row in self._reader().ask("flows", (namespace,))]
 
     def _own_writer(self) -> Writer:
         if self._writer is None:
             raise Conflict("this home is open for reading only")
         return self._writer
 
-    def _reader(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._here, "connection", None)
+    def _reader(self) -> SqliteConnection:
+        connection: SqliteConnection | None = getattr(self._here, "connection", None)
         if connection is None:
             connection = connect_reader(self.home)
-            teach(connection)
             self._here.connection = connection
             self._readers.append(connection)
         return connection
@@ -384,10 +388,10 @@ def _opened(stream: bytes, seq: int, envelope: bytes, body: bytes | None) -> Rec
         raise Damaged([f"{chain.stream_name(stream)} #{seq}: {wrong}"]) from None
 
 
-def _found(connection: sqlite3.Connection, now: int, chance: Chance) -> None:
+def _found(connection: SqliteConnection, now: int, chance: Chance) -> None:
     """Write what a home begins with: the salt of its actor ids, as the first event of its ledger."""
     event = EngineNoted(kind=HOME, data={"salt": chance.token(_SALT_SIZE).hex()})
     nonce = chance.token(chain.NONCE_SIZE)
     sealed = chain.seal(HOME_LEDGER, 1, chain.GENESIS, now, chain.ENGINE_ACTOR, event, nonce)
-    connection.execute(SQL["append_event"], (HOME_LEDGER, 1, sealed.envelope, sealed.body))
-    connection.execute(SQL["append_log"], (1, HOME_LEDGER, 1, 1, sealed.hash))
+    connection.ask("append_event", (HOME_LEDGER, 1, sealed.envelope, sealed.body))
+    connection.ask("append_log", (1, HOME_LEDGER, 1, 1, sealed.hash))

@@ -16,18 +16,18 @@ from collections.abc import Callable
 from typing import Final
 
 from runnotary.core.errors import HomeVersion
-from runnotary.store import statements
-from runnotary.store.statements import SQL
+from runnotary.store import sqlite
+from runnotary.store.sqlite import SqliteConnection
 
 APPLICATION: Final = 0x52_4E_54_59
 """`application_id` in the file's header: "RNTY"."""
 
 
 def prepare(
-    connection: sqlite3.Connection,
-    founding: Callable[[sqlite3.Connection], None],
+    connection: SqliteConnection,
+    founding: Callable[[SqliteConnection], None],
     migrations: list[str] | None = None,
-    moved: Callable[[sqlite3.Connection, int], None] | None = None,
+    moved: Callable[[SqliteConnection, int], None] | None = None,
 ) -> None:
     """Bring the database to this release's schema; `founding` writes what a new home begins with, `moved`
     what SQL cannot say about an older one, whose version it is told.
@@ -35,14 +35,14 @@ def prepare(
     Raises:
         HomeVersion: a newer release, or another program, wrote this database.
     """
-    steps = statements.migrations() if migrations is None else migrations
-    connection.execute(SQL["begin"])
+    steps = sqlite.migrations() if migrations is None else migrations
+    connection.ask("begin")
     try:
         version = _version(connection)
         _refuse_newer(version, len(steps))
         if version == 0:
             _refuse_foreign(connection)
-            _run(connection, statements.schema() if migrations is None else "".join(steps))
+            _run(connection, sqlite.schema() if migrations is None else "".join(steps))
             founding(connection)
         else:
             for step in steps[version:]:
@@ -52,20 +52,20 @@ def prepare(
         if version != len(steps):
             connection.execute(f"PRAGMA user_version = {len(steps)}")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(SQL["commit"])
+        connection.ask("commit")
     except BaseException:
         if connection.in_transaction:
-            connection.execute(SQL["rollback"])
+            connection.ask("rollback")
         raise
 
 
-def require_current(connection: sqlite3.Connection) -> None:
+def require_current(connection: SqliteConnection) -> None:
     """Refuse to read a home of another release.
 
     Raises:
         HomeVersion: the schema is newer or older than this release's.
     """
-    version, known = _version(connection), len(statements.migrations())
+    version, known = _version(connection), len(sqlite.migrations())
     _refuse_newer(version, known)
     if version < known:
         raise HomeVersion(
@@ -74,7 +74,7 @@ def require_current(connection: sqlite3.Connection) -> None:
         )
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _version(connection: SqliteConnection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
@@ -87,12 +87,12 @@ def _refuse_newer(version: int, known: int) -> None:
         )
 
 
-def _refuse_foreign(connection: sqlite3.Connection) -> None:
-    if connection.execute(SQL["schema"]).fetchone() is not None:
+def _refuse_foreign(connection: SqliteConnection) -> None:
+    if connection.ask("schema").fetchone() is not None:
         raise HomeVersion("the database holds tables of another program", hint="name another home")
 
 
-def _run(connection: sqlite3.Connection, script: str) -> None:
+def _run(connection: SqliteConnection, script: str) -> None:
     # Not executescript: it would commit the transaction that this runs in.
     statement = ""
     for line in script.splitlines(keepends=True):

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from runnotary.core import chain, profile
 from runnotary.core.errors import Damaged
 from runnotary.core.events import EngineNoted
 from runnotary.ports import Append, Chance, Clock, Refusal
+from runnotary.store.connection import Connection
 from runnotary.store.sealing import LEDGER
-from runnotary.store.statements import SQL
 from runnotary.store.streams import Streams
 
 
-def note_profile(connection: sqlite3.Connection, name: str, clock: Clock, chance: Chance) -> None:
+def note_profile(connection: Connection, name: str, clock: Clock, chance: Chance) -> None:
     """Note under which profile the home is worked in from now on, if it was another one before.
 
     Raises:
         Damaged: the ledger takes no fact.
     """
     before: str = profile.STANDARD.name
-    for seq, envelope, body in connection.execute(SQL["noted"], (LEDGER,)).fetchall():
+    for seq, envelope, body in connection.ask("noted", (LEDGER,)).fetchall():
         event = None if body is None else chain.opened(seq, envelope, body).event
         if isinstance(event, EngineNoted) and event.kind == profile.NOTED:
             before = event.data["profile"]
@@ -33,4 +31,4 @@ def note_profile(connection: sqlite3.Connection, name: str, clock: Clock, chance
     if isinstance(result, Refusal):
         raise Damaged([f"the ledger refuses what is said of the profile: {result.message}"])
     commit.write(connection, (), ())
-    connection.execute(SQL["commit"])
+    connection.ask("commit")

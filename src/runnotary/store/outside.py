@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from runnotary.core import merkle, notes
 from runnotary.core.errors import Damaged, RolledBack
 from runnotary.core.notes import BadNote, Checkpoint
 from runnotary.store import files
-from runnotary.store.statements import SQL
+from runnotary.store.connection import Connection
 from runnotary.store.tree import Nodes
 
 FILE: Final = "checkpoint"
@@ -144,7 +143,7 @@ def published(path: Path) -> Checkpoint | None:
         raise Damaged([f"{path}: {wrong}; {hint}"]) from None
 
 
-def refuse_rollback(home: Path, connection: sqlite3.Connection | None, copies: Sequence[Path] = ()) -> None:
+def refuse_rollback(home: Path, connection: Connection | None, copies: Sequence[Path] = ()) -> None:
     """Refuse a home whose record ends before, or goes otherwise than, a checkpoint that went out says.
 
     Without a connection there is no database. A copy on a disk that is away says nothing.
@@ -168,15 +167,15 @@ def refuse_rollback(home: Path, connection: sqlite3.Connection | None, copies: S
             raise RolledBack([f"{home}: {wrong_with}"], hint=HELP)
 
 
-def contradiction(connection: sqlite3.Connection, made: Checkpoint, path: Path) -> str:
+def contradiction(connection: Connection, made: Checkpoint, path: Path) -> str:
     """Tell what of a log does not fit a checkpoint that a file holds; nothing if all does."""
-    tables = {name for _, name, *_ in connection.execute(SQL["schema"])}
-    size = connection.execute(SQL["last_pos"]).fetchone()[0] if "log" in tables else 0
+    tables = {name for _, name, *_ in connection.ask("schema")}
+    size = connection.ask("last_pos").fetchone()[0] if "log" in tables else 0
     if size < made.size:
         return f"the log has {size} entries, and {path} says that it had {made.size}: this is an older copy"
     if "checkpoints" not in tables:
         return f"the record is of a release before the one that made {path}: this is an older copy"
-    row = connection.execute(SQL["checkpoint"], (made.size,)).fetchone()
+    row = connection.ask("checkpoint", (made.size,)).fetchone()
     with suppress(BadNote, TypeError):
         if row is not None and notes.read_note(row[0]).text == made.text:
             return ""

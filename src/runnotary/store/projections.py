@@ -9,7 +9,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, Final
@@ -17,13 +16,13 @@ from typing import Any, Final
 import msgspec
 
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow, UseRow
-from runnotary.store.statements import SQL
+from runnotary.store.connection import Connection
 
 _PUT: Final = (
-    (TaskRow, SQL["put_task"]),
-    (FlowRow, SQL["put_flow"]),
-    (KeyRow, SQL["put_key"]),
-    (UseRow, SQL["put_use"]),
+    (TaskRow, "put_task"),
+    (FlowRow, "put_flow"),
+    (KeyRow, "put_key"),
+    (UseRow, "put_use"),
 )
 _INDEXED: Final = ("id", "flow", "status", "ended_at")
 _PLAIN: Final = tuple(name for name in RunRow.__struct_fields__ if name not in _INDEXED)
@@ -48,25 +47,26 @@ class Drafts:
             if new and isinstance(row, RunRow):
                 self._new.add(row.id)
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, connection: Connection) -> None:
+        in_place = "update_run" in connection.dialect.sql
         runs = [
             msgspec.structs.astuple(row)
             for key, row in self._rows[RunRow].items()
-            if key in self._new or not _updated(connection, row)
+            if key in self._new or not (in_place and _updated(connection, row))
         ]
         if runs:
-            connection.executemany(SQL["put_run"], runs)
+            connection.ask_many("put_run", runs)
         for kind, statement in _PUT:
             rows = self._rows[kind]
             if rows:
-                connection.executemany(statement, [msgspec.structs.astuple(row) for row in rows.values()])
+                connection.ask_many(statement, [msgspec.structs.astuple(row) for row in rows.values()])
 
 
-def _updated(connection: sqlite3.Connection, row: Any) -> bool:
+def _updated(connection: Connection, row: Any) -> bool:
     """Update the row of a run that goes on; False if an indexed column changed, as it does at the end."""
     if row.ended_at is not None:
         return False
-    return connection.execute(SQL["update_run"], _update_values(row)).rowcount == 1
+    return connection.ask("update_run", _update_values(row)).rowcount == 1
 
 
 def key_of(row: Row) -> Any:

@@ -35,7 +35,6 @@ from runnotary.store.backup import backup
 from runnotary.store.log import SqliteStore
 from runnotary.store.sealing import LEDGER, RESTORED
 from runnotary.store.sqlite import FILE, connect_reader, connect_writer, database
-from runnotary.store.statements import SQL
 from runnotary.store.streams import Streams
 from runnotary.store.verify import verify
 
@@ -116,8 +115,8 @@ def _end(copy: Path) -> tuple[int, str]:
     """Return how long the log of the backup is, and its newest checkpoint."""
     connection = connect_reader(copy)
     try:
-        row = connection.execute(SQL["newest_checkpoint"]).fetchone()
-        return connection.execute(SQL["last_pos"]).fetchone()[0], "" if row is None else row[1]
+        row = connection.ask("newest_checkpoint").fetchone()
+        return connection.ask("last_pos").fetchone()[0], "" if row is None else row[1]
     finally:
         connection.close()
 
@@ -155,7 +154,7 @@ def _say(copy: Path, wanted: Wanted, newest: str, lost: str, clock: Clock, chanc
     """
     connection = connect_writer(copy)
     try:
-        noted = connection.execute(SQL["noted"], (LEDGER,)).fetchall()
+        noted = connection.ask("noted", (LEDGER,)).fetchall()
         ledger = replay("default", (chain.opened(*row) for row in noted if row[2] is not None))
         data = {
             "by": msgspec.to_builtins(wanted.by),
@@ -176,7 +175,7 @@ def _say(copy: Path, wanted: Wanted, newest: str, lost: str, clock: Clock, chanc
         if isinstance(result, Refusal):
             raise Damaged([f"the ledger refuses what is said of the restore: {result.message}"])
         commit.write(connection, (), ())
-        connection.execute(SQL["commit"])
+        connection.ask("commit")
     finally:
         connection.close()
 

@@ -15,7 +15,6 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
-import sqlite3
 from base64 import b64encode
 from collections.abc import Callable
 from time import monotonic
@@ -27,8 +26,8 @@ from runnotary.core.events import By, EngineNoted, Event, KeyChanged
 from runnotary.core.merkle import Range
 from runnotary.core.notes import BUNDLE, Checkpoint, Note, PublicKey, Signature, endorsement
 from runnotary.ports import KeyEnd, Signer
+from runnotary.store.connection import Connection
 from runnotary.store.outside import Outside
-from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
 
 KEPT_EVERY: Final = 1_024
@@ -47,7 +46,7 @@ class Sealing:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         signer: Signer,
         outside: Outside,
         append: Callable[[tuple[Event, ...]], None],
@@ -68,7 +67,7 @@ class Sealing:
         self._size = 0
         self.note = ""
         """The newest checkpoint."""
-        row = connection.execute(SQL["newest_checkpoint"]).fetchone()
+        row = connection.ask("newest_checkpoint").fetchone()
         if row is not None:
             self._size, self.note = row
         self._before = (self._size, self.note)
@@ -106,7 +105,10 @@ class Sealing:
                 )
             text = Checkpoint(self._origin, now.size, now.root()).text
             note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
-        except (sqlite3.Error, OSError) as wrong:  # a full disk, perhaps: it is tried again after a while
+        except (
+            self._connection.Error,
+            OSError,
+        ) as wrong:  # a full disk, perhaps: it is tried again after a while
             log.warning("no checkpoint was signed now: %s", wrong)
             self._last, self.wanted = monotonic(), False
             return
@@ -146,8 +148,8 @@ class Sealing:
         if self._pending is not None:
             size, note = self._pending
             first = (size - 1) // KEPT_EVERY * KEPT_EVERY
-            self._connection.execute(SQL["thin_checkpoints"], (first, size))
-            self._connection.execute(SQL["put_checkpoint"], (size, note))
+            self._connection.ask("thin_checkpoints", (first, size))
+            self._connection.ask("put_checkpoint", (size, note))
 
     def dropped(self) -> None:
         """The row could not be written: sign again when something happens."""
@@ -189,13 +191,13 @@ class Sealing:
         if self._key is not None or self.halted:
             return
         opened_by, active = 1, set[str]()
-        for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)).fetchall():
+        for seq, envelope, body in self._connection.ask("noted", (LEDGER,)).fetchall():
             event = chain.opened(seq, envelope, body).event if body is not None else None
             if isinstance(event, EngineNoted) and event.kind == RESTORED:
                 opened_by = seq
             elif isinstance(event, KeyChanged):
                 (active.add if event.state == "active" else active.discard)(event.key)
-        row = self._connection.execute(SQL["head_at"], (LEDGER, opened_by)).fetchone()
+        row = self._connection.ask("head_at", (LEDGER, opened_by)).fetchone()
         if row is None:
             raise Damaged([f"{chain.stream_name(LEDGER)} #{opened_by}: the log does not know this event"])
         self._origin = notes.origin_of(row[0])

@@ -12,13 +12,16 @@ Rules of this file:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
+import msgspec
+
 from runnotary.core.errors import Damaged, FileMissing
+from runnotary.store.connection import Values, dialect
 
 Durability = Literal["full", "normal"]
 
@@ -27,6 +30,47 @@ BUSY_MS: Final = 10_000
 CHECKPOINT_PAGES: Final = 1000
 _CACHE_KIB: Final = 16 * 1024
 _STATEMENTS: Final = 64
+_STRICT_SINCE: Final = (3, 37)
+_plain: Final = msgspec.json.decode
+
+SQLITE: Final = dialect(
+    "sqlite", elements="SELECT value FROM json_each({})", waiting="json_extract(counts, '$.waiting')"
+)
+
+
+class SqliteConnection(sqlite3.Connection):
+    """See `connection.Connection`."""
+
+    dialect = SQLITE
+
+    def ask(self, name: str, values: Values = (), /) -> sqlite3.Cursor:
+        return self.execute(SQLITE.sql[name], values)
+
+    def ask_many(self, name: str, rows: Sequence[Values], /) -> None:
+        self.executemany(SQLITE.sql[name], rows)
+
+    def run(self, sql: str, values: Values = (), /) -> sqlite3.Cursor:
+        return self.execute(sql, values)
+
+    def overwrite(self, on: bool, /) -> None:
+        self.execute(f"PRAGMA secure_delete = {'ON' if on else 'OFF'}")
+
+
+def migrations() -> list[str]:
+    """Return the migrations in order, as this SQLite can read them."""
+    return [portable(text) for text in SQLITE.migrations()]
+
+
+def schema() -> str:
+    """Return the whole present schema, as this SQLite can read it."""
+    return portable(SQLITE.schema())
+
+
+def portable(sql: str) -> str:
+    """Take away what an old SQLite cannot read: STRICT came with 3.37."""
+    if sqlite3.sqlite_version_info >= _STRICT_SINCE:
+        return sql
+    return sql.replace(" WITHOUT ROWID, STRICT;", " WITHOUT ROWID;").replace(") STRICT;", ");")
 
 
 def database(home: Path) -> Path:
@@ -49,10 +93,14 @@ def whole(home: Path) -> Iterator[None]:
         raise
 
 
-def connect_writer(home: Path, durability: Durability = "full") -> sqlite3.Connection:
+def connect_writer(home: Path, durability: Durability = "full") -> SqliteConnection:
     """Open the home's database for writing; makes the file if there is none."""
     connection = sqlite3.connect(
-        database(home), isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+        database(home),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+        factory=SqliteConnection,
     )
     for pragma in (
         f"busy_timeout = {BUSY_MS}",
@@ -72,7 +120,7 @@ def connect_writer(home: Path, durability: Durability = "full") -> sqlite3.Conne
     return connection
 
 
-def connect_reader(home: Path) -> sqlite3.Connection:
+def connect_reader(home: Path) -> SqliteConnection:
     """Open the home's database for reading, beside whoever writes.
 
     On media that cannot hold the shared-memory file the database is read as it lies, which is right only
@@ -94,17 +142,20 @@ def connect_reader(home: Path) -> sqlite3.Connection:
         return _read_only(path, "mode=ro&immutable=1")
 
 
-def _read_only(path: Path, mode: str) -> sqlite3.Connection:
+def _read_only(path: Path, mode: str) -> SqliteConnection:
     connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_STATEMENTS,
+        factory=SqliteConnection,
     )
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.create_function("says", 2, _says, deterministic=True)
+        connection.create_function("tells", 5, _tells, deterministic=True)
         # The first read is what finds out whether the file can be read here at all.
         connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error:
@@ -113,7 +164,21 @@ def _read_only(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def rewritten(connection: sqlite3.Connection, at_most: int) -> bool:
+def _says(wanted: str, text: str) -> bool:
+    return wanted in text.casefold()
+
+
+def _tells(wanted: str, label: str, flow: str, tags: str, error: str) -> bool:
+    """Tell whether a word is in what a run says about itself."""
+    return (
+        wanted in label.casefold()
+        or wanted in flow.casefold()
+        or any(wanted in tag.casefold() for tag in _plain(tags))
+        or (error != "" and wanted in str(_plain(error)["message"]).casefold())
+    )
+
+
+def rewritten(connection: SqliteConnection, at_most: int) -> bool:
     """Write the database anew without its free space; False if it has more than `at_most` bytes (0: any).
 
     To overwrite rows as they are deleted is not enough: where SQLite split a page, copies of rows were left
@@ -131,7 +196,7 @@ def rewritten(connection: sqlite3.Connection, at_most: int) -> bool:
     return True
 
 
-def checkpoint(connection: sqlite3.Connection) -> None:
+def checkpoint(connection: SqliteConnection) -> None:
     """Move the write-ahead log into the database and truncate it, unless a reader is still in it."""
     connection.execute("PRAGMA busy_timeout = 0")
     try:

@@ -6,7 +6,6 @@ what is committed, and is dropped whenever something unexpected happens.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,7 +14,7 @@ from runnotary.core.merkle import Range
 from runnotary.ports import Append, Appended, Chance, Refusal
 from runnotary.store import tree
 from runnotary.store.commit import Commit, Head
-from runnotary.store.statements import SQL
+from runnotary.store.connection import Connection
 
 Result = Appended | Refusal
 
@@ -37,7 +36,7 @@ _ENDS: Final = frozenset(
 class Streams:
     """The streams of one home; used in the writer's thread only."""
 
-    def __init__(self, connection: sqlite3.Connection, chance: Chance) -> None:
+    def __init__(self, connection: Connection, chance: Chance) -> None:
         self._connection: Final = connection
         self._chance: Final = chance
         self._heads: dict[bytes, Head] = {}
@@ -85,7 +84,7 @@ class Streams:
         known = self._heads.get(stream)
         if known is not None:
             return known
-        row = self._connection.execute(SQL["head"], (stream,)).fetchone()
+        row = self._connection.ask("head", (stream,)).fetchone()
         return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at, bool(row[3]))
 
     def _seal(self, append: Append, commit: Commit, nonces: bytes, used: int, trusting: bool) -> Result:
@@ -143,7 +142,7 @@ class Streams:
 
     def _next_pos(self, drafted: int) -> int:
         if self._pos is None:
-            self._pos = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+            self._pos = self._connection.ask("last_pos").fetchone()[0]
         return self._pos + drafted + 1
 
 

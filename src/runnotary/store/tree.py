@@ -6,13 +6,12 @@ commit that completes it. Whatever else a proof needs is hashed again, at most 2
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 from runnotary.core import chain, merkle
 from runnotary.core.errors import Damaged
 from runnotary.core.merkle import TILE_LEVELS, TILE_WIDTH, Range
-from runnotary.store.statements import SQL
+from runnotary.store.connection import Connection, transaction
 
 _BLOCKS_HELD: Final = 64
 
@@ -24,7 +23,7 @@ class Nodes:
         Damaged: leaves or tiles are missing.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection: Final = connection
         self._blocks: dict[tuple[int, int], list[list[bytes]]] = {}
 
@@ -54,9 +53,9 @@ class Nodes:
     def _read(self, tile: int, block: int) -> list[bytes]:
         first = block * TILE_WIDTH
         if tile:
-            rows = self._connection.execute(SQL["tiles"], (tile, first, first + TILE_WIDTH))
+            rows = self._connection.ask("tiles", (tile, first, first + TILE_WIDTH))
             return [row[0] for row in rows]
-        rows = self._connection.execute(SQL["leaves"], (first, first + TILE_WIDTH))
+        rows = self._connection.ask("leaves", (first, first + TILE_WIDTH))
         return [chain.leaf_hash(*row) for row in rows]
 
 
@@ -68,29 +67,28 @@ def _pyramid(hashes: list[bytes]) -> list[list[bytes]]:
     return rows
 
 
-def grown(connection: sqlite3.Connection) -> Range:
+def grown(connection: Connection) -> Range:
     """Return the tree of the whole log, ready to grow."""
-    size = connection.execute(SQL["last_pos"]).fetchone()[0]
+    size = connection.ask("last_pos").fetchone()[0]
     nodes = Nodes(connection)
     return Range(size, [nodes(*one) for one in merkle.subtrees(0, size)])
 
 
-def complete(connection: sqlite3.Connection) -> None:
+def complete(connection: Connection) -> None:
     """Make the tiles that are missing, as in a home of an older release; the caller holds the transaction."""
-    size = connection.execute(SQL["last_pos"]).fetchone()[0]
+    size = connection.ask("last_pos").fetchone()[0]
     level = 1
     while (due := size >> TILE_LEVELS * level) > 0:
-        if connection.execute(SQL["count_tiles"], (level,)).fetchone()[0] != due:
+        if connection.ask("count_tiles", (level,)).fetchone()[0] != due:
             nodes = Nodes(connection)
-            known = {row[0] for row in connection.execute(SQL["tile_numbers"], (level,))}
+            known = {row[0] for row in connection.ask("tile_numbers", (level,))}
             for number in range(due):
                 if number not in known:
-                    connection.execute(SQL["append_tile"], (level, number, nodes.tile(level, number)))
+                    connection.ask("append_tile", (level, number, nodes.tile(level, number)))
         level += 1
 
 
-def complete_now(connection: sqlite3.Connection) -> None:
+def complete_now(connection: Connection) -> None:
     """Make the missing tiles in a transaction of their own."""
-    with connection:
-        connection.execute(SQL["begin"])
+    with transaction(connection):
         complete(connection)

@@ -12,7 +12,6 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
@@ -22,7 +21,7 @@ from runnotary.core import chain
 from runnotary.core.errors import BlobNotFound, Damaged
 from runnotary.core.evidence import Named, blobs_in, blobs_in_value
 from runnotary.store.blobs import LocalBlobs
-from runnotary.store.statements import SQL
+from runnotary.store.connection import Connection
 
 _PIECE: Final = 1024
 _DIGEST: Final = re.compile(rb"sha256:[0-9a-f]{64}")
@@ -38,7 +37,7 @@ class Unnamed:
 
     def __init__(
         self,
-        reader: Callable[[], sqlite3.Connection],
+        reader: Callable[[], Connection],
         blobs: LocalBlobs,
         digests: Collection[str],
         without: Collection[bytes],
@@ -54,7 +53,7 @@ class Unnamed:
         """Return which of these are such ones by now; reads the whole log at first, later what came since."""
         if self._pos is None:
             # First where the log ends, then what is in it: what comes meanwhile is read twice, not never.
-            self._pos = self._reader().execute(SQL["last_pos"]).fetchone()[0]
+            self._pos = self._reader().ask("last_pos").fetchone()[0]
             self._read_all()
         else:
             self._read_on(self._pos)
@@ -63,18 +62,18 @@ class Unnamed:
     def _read_all(self) -> None:
         place: tuple[bytes, int] = (b"", 0)
         while self._left:
-            piece = self._reader().execute(SQL["events_after"], (*place, _PIECE)).fetchall()
+            piece = self._reader().ask("events_after", (*place, _PIECE)).fetchall()
             self._look(row for stream, *row in piece if stream not in self._without)
             if len(piece) < _PIECE:
                 return
             place = piece[-1][:2]
 
     def _read_on(self, pos: int) -> None:
-        while changes := self._reader().execute(SQL["feed"], (pos, _PIECE)).fetchall():
+        while changes := self._reader().ask("feed", (pos, _PIECE)).fetchall():
             for _, stream, from_seq, seq in changes:
                 wanted = (stream, from_seq - 1, seq - from_seq + 1)
                 # Also of a stream `without`: one that grows stays.
-                self._look(self._reader().execute(SQL["read_stream"], wanted))
+                self._look(self._reader().ask("read_stream", wanted))
             self._pos = pos = changes[-1][0]
 
     def _look(self, events: Iterable[Event]) -> None:
@@ -106,10 +105,10 @@ class Unnamed:
                 left += blobs_in_value(msgspec.json.decode(data))
 
 
-def groups_with(reader: Callable[[], sqlite3.Connection], text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+def groups_with(reader: Callable[[], Connection], text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
     """Yield each stream with bodies that hold these bytes, and these bodies, in pieces."""
     place: tuple[bytes, int] = (b"", 0)
-    while piece := reader().execute(SQL["events_after"], (*place, _PIECE)).fetchall():
+    while piece := reader().ask("events_after", (*place, _PIECE)).fetchall():
         found: dict[bytes, list[bytes]] = {}
         for stream, _, _, body in piece:
             if body is not None and text in body:

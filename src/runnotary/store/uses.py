@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from runnotary.core.documents import use_rows
 from runnotary.core.errors import BlobNotFound, Damaged
 from runnotary.core.fold import replay
 from runnotary.store.blobs import LocalBlobs
-from runnotary.store.statements import SQL
+from runnotary.store.sqlite import SqliteConnection
 
 SINCE: Final = 3
 """The schema that brought the table."""
@@ -24,29 +23,29 @@ SINCE: Final = 3
 FLOWS_HELD: Final = 256
 
 
-def fill(home: Path) -> Callable[[sqlite3.Connection, int], None]:
+def fill(home: Path) -> Callable[[SqliteConnection, int], None]:
     """Return what fills the table when a home is moved forward, in the transaction that moves it.
 
     A run whose record is damaged has no rows: `verify` names the damage.
     """
 
-    def moved(connection: sqlite3.Connection, version: int) -> None:
+    def moved(connection: SqliteConnection, version: int) -> None:
         if version >= SINCE:
             return
         blobs = LocalBlobs(home, lambda: connection, None)
         load = lru_cache(FLOWS_HELD)(lambda digest: msgspec.json.decode(blobs.get(digest)))
         compiled = lru_cache(FLOWS_HELD)(lambda digest: definition.compile(load(digest)))
-        for (run,) in connection.execute(SQL["run_ids"]).fetchall():
+        for (run,) in connection.ask("run_ids").fetchall():
             try:
                 rows = use_rows(replay(run, _events(connection, run), compiled), load)
             except (ValueError, TypeError, KeyError, BlobNotFound, Damaged):
                 continue
-            connection.executemany(SQL["put_use"], map(msgspec.structs.astuple, rows))
+            connection.ask_many("put_use", list(map(msgspec.structs.astuple, rows)))
 
     return moved
 
 
-def _events(connection: sqlite3.Connection, run: bytes) -> Iterator[Recorded]:
-    events: Iterable[Any] = connection.execute(SQL["stream_events"], (chain.run_stream(run),))
+def _events(connection: SqliteConnection, run: bytes) -> Iterator[Recorded]:
+    events: Iterable[Any] = connection.ask("stream_events", (chain.run_stream(run),))
     for _, seq, envelope, body in events:
         yield chain.opened(seq, envelope, body)

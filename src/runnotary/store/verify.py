@@ -24,11 +24,11 @@ from runnotary.core.errors import HomeVersion, RunNotFound
 from runnotary.core.events import RunCreated
 from runnotary.core.flow import Flow
 from runnotary.core.ids import to_text
-from runnotary.store import migrate, statements
+from runnotary.store import migrate, sqlite
+from runnotary.store.connection import Connection
 from runnotary.store.outside import FILE, refuse_rollback
 from runnotary.store.report import Finding, Notebook, Proven, Report
 from runnotary.store.sqlite import connect_reader, database
-from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import BlobCheck
 from runnotary.store.verify_log import LogCheck, Outside, Trust
 from runnotary.store.verify_record import suspects
@@ -104,7 +104,7 @@ def _report(notes: Notebook, proven: Proven | None, not_proven: Sequence[str]) -
 
 
 @contextmanager
-def _snapshot(home: Path, copies: Sequence[Path]) -> Iterator[sqlite3.Connection]:
+def _snapshot(home: Path, copies: Sequence[Path]) -> Iterator[Connection]:
     connection = connect_reader(home)
     try:
         try:
@@ -113,15 +113,13 @@ def _snapshot(home: Path, copies: Sequence[Path]) -> Iterator[sqlite3.Connection
             refuse_rollback(home, connection, copies)
             raise
         connection.text_factory = _text
-        connection.execute(SQL["begin_read"])
+        connection.ask("begin_read")
         yield connection
     finally:
         connection.close()
 
 
-def _chosen(
-    connection: sqlite3.Connection, run: bytes | None, flow: tuple[str, str] | None
-) -> list[bytes] | None:
+def _chosen(connection: Connection, run: bytes | None, flow: tuple[str, str] | None) -> list[bytes] | None:
     """Return the runs that are meant; None is everything. Those of a flow are found by their first events.
 
     Raises:
@@ -130,7 +128,7 @@ def _chosen(
     if flow is None:
         return None if run is None else [run]
     found = []
-    for stream, seq, envelope, body in connection.execute(SQL["first_of_runs"]):
+    for stream, seq, envelope, body in connection.ask("first_of_runs"):
         with suppress(ValueError, TypeError):  # the walk over the whole store reports it
             created = chain.opened(seq, envelope, body).event
             if isinstance(created, RunCreated) and (created.namespace, created.flow) == flow:
@@ -143,7 +141,7 @@ def _chosen(
 class _Check(NamedTuple):
     """The checks of one snapshot."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     streams: StreamCheck
     blobs: BlobCheck
     notes: Notebook
@@ -174,7 +172,7 @@ class _Check(NamedTuple):
             for stream in suspects(connection, notes):
                 streams.examine(connection, stream)
             streams.erased.compare(connection)
-        notes.counts["log"] = connection.execute(SQL["last_pos"]).fetchone()[0]
+        notes.counts["log"] = connection.ask("last_pos").fetchone()[0]
         return proven
 
     def whole(self) -> Proven | None:
@@ -188,27 +186,27 @@ class _Check(NamedTuple):
         with notes.reading("events, log, runs, tasks"):
             streams.erased.learn(connection)
             streams.walk(Sources(connection, None))
-            streams.compare_flows(connection.execute(SQL["all_flows"]))
+            streams.compare_flows(connection.ask("all_flows"))
             streams.compare_keys(connection)
             streams.erased.compare(connection)
         with notes.reading("blobs"):
-            self.blobs.small(connection.execute(SQL["all_blobs"]))
+            self.blobs.small(connection.ask("all_blobs"))
         self.blobs.files()
         return proven
 
 
-def _structure(connection: sqlite3.Connection, notes: Notebook) -> None:
+def _structure(connection: Connection, notes: Notebook) -> None:
     """Ask SQLite whether its trees hold together, and compare the schema with this release's."""
     for (line,) in connection.execute("PRAGMA integrity_check(100)"):
         if line != "ok":
             notes.found("database", "database structure", line)
     fresh = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        fresh.executescript(statements.schema())
-        meant = {_described(row) for row in fresh.execute(SQL["schema"])}
+        fresh.executescript(sqlite.schema())
+        meant = {_described(row) for row in fresh.ask("schema")}
     finally:
         fresh.close()
-    stored = {_described(row) for row in connection.execute(SQL["schema"])}
+    stored = {_described(row) for row in connection.ask("schema")}
     for kind, name, *_ in sorted(meant ^ stored, key=repr):
         notes.found("schema", f"{kind} {name}", "is not as this release makes it")
 
@@ -218,8 +216,8 @@ def _described(row: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(" ".join(str(word).split()) for word in row)
 
 
-def _positions(connection: sqlite3.Connection, notes: Notebook) -> None:
-    count, first, last = connection.execute(SQL["positions"]).fetchone()
+def _positions(connection: Connection, notes: Notebook) -> None:
+    count, first, last = connection.ask("positions").fetchone()
     if (first, last) != (1, count):
         notes.found("log", "log", f"{count} rows stand at the positions {first} to {last}: some are missing")
     if not count:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -31,6 +30,7 @@ from runnotary.core.flow import Flow
 from runnotary.core.hashing import NotCanonical, canonical, digest_text, is_digest
 from runnotary.core.trees import BadManifest, entries
 from runnotary.store.blobs import LocalBlobs
+from runnotary.store.connection import Connection
 from runnotary.store.files import hash_file
 from runnotary.store.report import Notebook
 
@@ -50,7 +50,7 @@ class BlobCheck:
         self,
         home: Path,
         notes: Notebook,
-        reader: Callable[[], sqlite3.Connection],
+        reader: Callable[[], Connection],
         *,
         deep: bool,
         one_run: bool = False,

@@ -6,7 +6,6 @@ of a run        emptied: its envelopes are there, and no body; purged: its log r
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +13,8 @@ import msgspec
 from runnotary.core import chain
 from runnotary.core.events import StreamErased
 from runnotary.core.times import to_text as time_text
+from runnotary.store.connection import Connection
 from runnotary.store.report import Notebook
-from runnotary.store.statements import SQL
 
 Placed = tuple[int, StreamErased]
 """A tombstone with its position in the log."""
@@ -44,15 +43,15 @@ class Erasures:
         self._emptied: Final[dict[str, Placed]] = {}
         self._single: Final[dict[str, dict[int, int]]] = {}
 
-    def learn(self, connection: sqlite3.Connection) -> None:
+    def learn(self, connection: Connection) -> None:
         """Read from the ledgers what was taken away on purpose, and from which position on."""
-        for stream, seq, envelope, body in connection.execute(SQL["ledger_events"]):
+        for stream, seq, envelope, body in connection.ask("ledger_events"):
             try:
                 record = chain.opened(seq, envelope, body)
             except (ValueError, TypeError):
                 continue  # The walk over the streams reports it, if it is no erasure.
             if isinstance(record.event, StreamErased):
-                row = connection.execute(SQL["pos_of"], (stream, seq)).fetchone()
+                row = connection.ask("pos_of", (stream, seq)).fetchone()
                 self._take(record.event, row[0] if row else 0, record.at)
 
     def _take(self, event: StreamErased, pos: int, at: int) -> None:
@@ -85,7 +84,7 @@ class Erasures:
             isinstance(head, bytes) and event.head == head.hex() for event in gone if event.length == seq
         )
 
-    def compare(self, connection: sqlite3.Connection) -> None:
+    def compare(self, connection: Connection) -> None:
         """Check that each run that is gone ends in the log where its tombstone says."""
         for name, found in self._purged.items():
             for pos, event in found:
@@ -97,8 +96,8 @@ class Erasures:
             if self._ends_there(connection, name, pos, event) and not _is_here(connection, name):
                 self._notes.found("log", name, "its envelopes should be here, and are not")
 
-    def _ends_there(self, connection: sqlite3.Connection, name: str, pos: int, event: StreamErased) -> bool:
-        last = connection.execute(SQL["log_end"], (chain.named_stream(name),)).fetchone()
+    def _ends_there(self, connection: Connection, name: str, pos: int, event: StreamErased) -> bool:
+        last = connection.ask("log_end", (chain.named_stream(name),)).fetchone()
         end = None if last is None else (last[0], bytes(last[1]).hex())
         if end == (event.length, event.head) and last[2] < pos:
             return True
@@ -106,5 +105,5 @@ class Erasures:
         return False
 
 
-def _is_here(connection: sqlite3.Connection, name: str) -> bool:
-    return connection.execute(SQL["first_event"], (chain.named_stream(name),)).fetchone() is not None
+def _is_here(connection: Connection, name: str) -> bool:
+    return connection.ask("first_event", (chain.named_stream(name),)).fetchone() is not None

@@ -11,7 +11,6 @@ takes them away as well is left with the checkpoint outside.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice, starmap
@@ -24,10 +23,10 @@ from runnotary.core.events import By, EngineNoted, KeyChanged
 from runnotary.core.merkle import Range
 from runnotary.core.notes import BadNote, Checkpoint, Note, PublicKey
 from runnotary.core.times import to_text as time_text
+from runnotary.store.connection import Connection
 from runnotary.store.key_ring import KeyRing, signed
 from runnotary.store.report import Notebook, Proven, Restoration
 from runnotary.store.sealing import LEDGER, RESTORED
-from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
 
 Outside = tuple[str, str]
@@ -56,7 +55,7 @@ class _Restored(msgspec.Struct, frozen=True):
 class LogCheck:
     """The checks of one home's log."""
 
-    def __init__(self, connection: sqlite3.Connection, notebook: Notebook, trust: Trust) -> None:
+    def __init__(self, connection: Connection, notebook: Notebook, trust: Trust) -> None:
         self._connection: Final = connection
         self._notebook: Final = notebook
         self._trust: Final = trust
@@ -70,7 +69,7 @@ class LogCheck:
 
     def whole(self, outside: Sequence[Outside]) -> Proven | None:
         """Check tree, tiles and checkpoints, and those that went out; return what the newest proves."""
-        for size, text in self._connection.execute(SQL["all_checkpoints"]):
+        for size, text in self._connection.ask("all_checkpoints"):
             self._read(f"checkpoint {size}", text, size)
         brought = self._brought(outside)
         restored = [one for where, text in self._backups if (one := self._given(where, text))]
@@ -89,12 +88,12 @@ class LogCheck:
 
     def covers(self, streams: Sequence[bytes], outside: Sequence[Outside]) -> Proven | None:
         """Check that the newest checkpoint covers streams to their ends; return what it proves."""
-        self._size = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+        self._size = self._connection.ask("last_pos").fetchone()[0]
         nodes = Nodes(self._connection)
         for made, where in self._brought(outside):
             roots = {made.size: merkle.span_root(0, made.size, nodes)} if made.size <= self._size else {}
             self._compare(where, made, roots, code="rollback")
-        row = self._connection.execute(SQL["newest_checkpoint"]).fetchone()
+        row = self._connection.ask("newest_checkpoint").fetchone()
         note = None if row is None else self._read(f"checkpoint {row[0]}", row[1], row[0])
         if note is None:
             return None
@@ -103,7 +102,7 @@ class LogCheck:
         return self._proven() if all(covered) else None
 
     def _covers(self, stream: bytes, made: Checkpoint, nodes: Nodes) -> bool:
-        end = self._connection.execute(SQL["log_end"], (stream,)).fetchone()
+        end = self._connection.ask("log_end", (stream,)).fetchone()
         if end is None or end[2] > made.size:
             return False
         seq, head, pos = end
@@ -126,13 +125,13 @@ class LogCheck:
 
     def _learn(self) -> None:
         """Read from the ledger which keys may sign from when on, and what the log is called from when on."""
-        for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)):
+        for seq, envelope, body in self._connection.ask("noted", (LEDGER,)):
             if seq == 1:
                 self._learn_origin(seq)
             try:
                 record = chain.opened(seq, envelope, body)
                 event = record.event
-                pos = self._connection.execute(SQL["pos_of"], (LEDGER, seq)).fetchone()[0]
+                pos = self._connection.ask("pos_of", (LEDGER, seq)).fetchone()[0]
             except (ValueError, TypeError):
                 continue  # The walk over the streams reports it.
             if isinstance(event, EngineNoted) and event.kind == RESTORED:
@@ -161,8 +160,8 @@ class LogCheck:
 
     def _learn_origin(self, seq: int) -> None:
         """Take an event of the home's ledger for the one that opened the log, whatever it said."""
-        head = self._connection.execute(SQL["head_at"], (LEDGER, seq)).fetchone()
-        row = self._connection.execute(SQL["pos_of"], (LEDGER, seq)).fetchone()
+        head = self._connection.ask("head_at", (LEDGER, seq)).fetchone()
+        row = self._connection.ask("pos_of", (LEDGER, seq)).fetchone()
         if head is not None and row is not None:
             self._origins.append((row[0], notes.origin_of(head[0])))
 
@@ -202,10 +201,8 @@ class LogCheck:
     def _walk(self, sizes: set[int]) -> dict[int, bytes]:
         """Make the tree anew, compare its tiles, and return its roots at these sizes."""
         tree, roots = Range(), dict[int, bytes]()
-        stored = {
-            (level, number): digest for level, number, digest in self._connection.execute(SQL["all_tiles"])
-        }
-        leaves = starmap(chain.leaf_hash, self._connection.execute(SQL["all_leaves"]))
+        stored = {(level, number): digest for level, number, digest in self._connection.ask("all_tiles")}
+        leaves = starmap(chain.leaf_hash, self._connection.ask("all_leaves"))
         for size in [*sorted(sizes), None]:
             some = islice(leaves, None if size is None else max(size - tree.size, 0))
             for level, number, digest in tree.grow(some):
@@ -251,7 +248,7 @@ class LogCheck:
         if pinned is not None and not vouched:
             wrong = f"the key {pinned.name} ({pinned.id.hex()}) neither signed it nor vouches for who did"
             self._notebook.found("key", f"checkpoint {size}", wrong)
-        last = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+        last = self._connection.ask("last_pos").fetchone()[0]
         return Proven(
             size=size,
             uncovered=last - size,

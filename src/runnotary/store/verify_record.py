@@ -7,7 +7,6 @@ if anything, `verify_streams.py` says.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import groupby
@@ -15,15 +14,15 @@ from operator import itemgetter
 from typing import Any, Final
 
 from runnotary.core import chain
+from runnotary.store.connection import Connection
 from runnotary.store.report import Notebook
-from runnotary.store.statements import SQL
 
 Fields = tuple[Any, ...]
 _DIGEST_AT: Final = chain.ENVELOPE_SIZE - 32
 _NUMBERS: Final = tuple(seq.to_bytes(8, "big") for seq in range(1 << 12))
 
 
-def suspects(connection: sqlite3.Connection, notebook: Notebook) -> Iterator[bytes]:
+def suspects(connection: Connection, notebook: Notebook) -> Iterator[bytes]:
     """Walk over all events, and the log beside them; yield the streams that are not plainly right.
 
     One is plainly right if its events are numbered without a gap, none is older than the one before it, each
@@ -31,10 +30,10 @@ def suspects(connection: sqlite3.Connection, notebook: Notebook) -> Iterator[byt
     head in them and ends in the last.
     """
     of_stream = itemgetter(0)
-    log = groupby(connection.execute(SQL["all_log"]), of_stream)
+    log = groupby(connection.ask("all_log"), of_stream)
     noted, rows = next(log, (None, ()))
     streams = count = 0
-    for stream, events in groupby(connection.execute(SQL["all_events"]), of_stream):
+    for stream, events in groupby(connection.ask("all_events"), of_stream):
         while noted is not None and noted < stream:  # in the log, and its events are gone
             yield noted
             noted, rows = next(log, (None, ()))

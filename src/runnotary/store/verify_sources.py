@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from runnotary.core import chain
 from runnotary.core.rows import KeyRow, UseRow
-from runnotary.store.statements import SQL
+from runnotary.store.connection import Connection
 
 Fields = tuple[Any, ...]
 
@@ -54,29 +53,29 @@ class Side:
 class Sources:
     """The cursors of one walk: of the whole store, or of one run."""
 
-    def __init__(self, connection: sqlite3.Connection, run: bytes | None) -> None:
+    def __init__(self, connection: Connection, run: bytes | None) -> None:
         if run is None:
-            self.events: Iterable[Fields] = connection.execute(SQL["all_events"])
-            self.log: Iterable[Fields] = connection.execute(SQL["all_log"])
-            self.runs: Iterable[Fields] = connection.execute(SQL["all_runs"])
-            self.tasks: Iterable[Fields] = connection.execute(SQL["all_tasks"])
-            self.uses: Iterable[Fields] | None = connection.execute(SQL["all_uses"])
+            self.events: Iterable[Fields] = connection.ask("all_events")
+            self.log: Iterable[Fields] = connection.ask("all_log")
+            self.runs: Iterable[Fields] = connection.ask("all_runs")
+            self.tasks: Iterable[Fields] = connection.ask("all_tasks")
+            self.uses: Iterable[Fields] | None = connection.ask("all_uses")
         else:
             stream = chain.run_stream(run)
-            self.events = connection.execute(SQL["stream_events"], (stream,))
-            self.log = connection.execute(SQL["stream_log"], (stream,))
-            self.runs = connection.execute(SQL["run"], (run,))
-            self.tasks = connection.execute(SQL["run_tasks"], (run,))
+            self.events = connection.ask("stream_events", (stream,))
+            self.log = connection.ask("stream_log", (stream,))
+            self.runs = connection.ask("run", (run,))
+            self.tasks = connection.ask("run_tasks", (run,))
             self.uses = None
         self._connection = connection
 
     def keys(self, row: KeyRow) -> list[Fields]:
         """Return what stands in the place of a row of `keys`."""
-        return self._connection.execute(SQL["key"], (row.principal, row.key)).fetchall()
+        return self._connection.ask("key", (row.principal, row.key)).fetchall()
 
     def used(self, rows: Iterable[UseRow]) -> list[Fields]:
         """Return what stands in the places of rows of `uses`: for one run, whose own ones have no order."""
-        found = (self._connection.execute(SQL["use"], (row.blob, row.run)) for row in rows)
+        found = (self._connection.ask("use", (row.blob, row.run)) for row in rows)
         return [row for some in found for row in some]
 
 

@@ -11,7 +11,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from itertools import groupby
@@ -28,9 +27,9 @@ from runnotary.core.fold import replay
 from runnotary.core.ids import to_text
 from runnotary.core.ledger import replay as replay_ledger
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow, UseRow
+from runnotary.store.connection import Connection
 from runnotary.store.projections import key_of
 from runnotary.store.report import Notebook
-from runnotary.store.statements import SQL
 from runnotary.store.verify_blobs import DEFINING, BlobCheck
 from runnotary.store.verify_erased import Erasures
 from runnotary.store.verify_sources import Fields, Made, Side, Sources, by_blob
@@ -75,10 +74,10 @@ class StreamCheck:
         for side in (log, runs, tasks, uses):
             side.finish()
 
-    def examine(self, connection: sqlite3.Connection, stream: bytes) -> None:
+    def examine(self, connection: Connection, stream: bytes) -> None:
         """Check the events and log rows of one stream, and nothing that follows from them."""
-        log = connection.execute(SQL["stream_log"], (stream,)).fetchall()
-        events = connection.execute(SQL["stream_events"], (stream,)).fetchall()
+        log = connection.ask("stream_log", (stream,)).fetchall()
+        events = connection.ask("stream_events", (stream,)).fetchall()
         for _ in self._records(stream, events, log) if events else ():
             continue
         for row in () if events else log:
@@ -246,13 +245,13 @@ class StreamCheck:
         self._notes.counts["flows"] += len(stored)
         self._compare(FlowRow, tuple(self._expected.values()), stored)
 
-    def compare_keys(self, connection: sqlite3.Connection) -> None:
+    def compare_keys(self, connection: Connection) -> None:
         """Find rows of `keys` that no run accounts for; a run whose row is missing was found with it."""
-        for row in connection.execute(SQL["all_keys"]):
+        for row in connection.ask("all_keys"):
             self._notes.counts["keys"] += 1
             run = row[2]
             stream = chain.run_stream(run) if isinstance(run, bytes) else b""
-            first = connection.execute(SQL["first_event"], (stream,)).fetchone()
+            first = connection.ask("first_event", (stream,)).fetchone()
             try:
                 event = chain.opened(1, *first).event if first and first[1] is not None else None
             except (ValueError, TypeError):

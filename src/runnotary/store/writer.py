@@ -36,12 +36,12 @@ from runnotary.core.notes import PublicKey
 from runnotary.ports import Append, Beside, Chance, Change, Clock, KeyEnd, Meter, Refusal, Signer
 from runnotary.store.ballast import Ballast, is_full
 from runnotary.store.commit import Commit
+from runnotary.store.connection import Connection
 from runnotary.store.outside import Outside
 from runnotary.store.room import Room
 from runnotary.store.sealing import LEDGER, Sealing
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, checkpoint, rewritten
-from runnotary.store.statements import SQL
 from runnotary.store.streams import Result, Streams, failed
 
 log = logging.getLogger("runnotary.store")
@@ -71,7 +71,7 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         chance: Chance,
         clock: Clock,
         blobs: SmallBlobs,
@@ -92,7 +92,7 @@ class Writer:
         """Checkpoints; to be used in `do` only."""
         self._queue: SimpleQueue[Asked | Job | None] = SimpleQueue()
         self._streams = Streams(connection, chance)
-        self.position: int = connection.execute(SQL["last_pos"]).fetchone()[0]
+        self.position: int = connection.ask("last_pos").fetchone()[0]
         """The last position that was committed; to be read in any thread."""
         self._asked: list[Asked] = []
         self._rested = False
@@ -257,9 +257,9 @@ class Writer:
             return
         try:
             self._synchronous("full")
-            self._connection.execute(SQL["begin"])
+            self._connection.ask("begin")
             self.sealing.keep()
-            self._connection.execute(SQL["commit"])
+            self._connection.ask("commit")
         except sqlite3.Error as error:
             self._forget()
             log.warning("the checkpoint could not be kept: %s", error)
@@ -305,7 +305,7 @@ class Writer:
 
     def _forget(self) -> None:
         if self._connection.in_transaction:
-            self._connection.execute(SQL["rollback"])
+            self._connection.ask("rollback")
         self._streams.forget()
 
     # --- one commit ------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ class Writer:
         if rides:
             self.sealing.keep()
         self._tell_meanwhile()
-        self._connection.execute(SQL["commit"])
+        self._connection.ask("commit")
         if rides:
             self.sealing.kept()
 
