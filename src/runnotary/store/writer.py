@@ -42,7 +42,7 @@ from runnotary.store.sealing import LEDGER, Sealing
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, checkpoint, rewritten
 from runnotary.store.statements import SQL
-from runnotary.store.streams import Result, Streams, failed
+from runnotary.store.streams import Result, Streams, failed, unwritten
 
 log = logging.getLogger("runnotary.store")
 
@@ -109,7 +109,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Result]] = loop.create_future()
         if self._closed:
-            future.set_result([failed(append, "the store is closed") for append in batch])
+            future.set_result([unwritten(append, "the store is closed") for append in batch])
         else:
             self._queue.put(Asked(batch, loop, future, beside))
         return future
@@ -277,13 +277,13 @@ class Writer:
         """Write facts into the home's ledger.
 
         Raises:
-            Conflict: they could not be written.
+            Conflict, NotRecorded: they could not be written.
         """
         head = self._streams.end(LEDGER)
         append = Append(LEDGER, head.seq, facts, self._clock.now(), chain.ENGINE_ACTOR)
         (result,) = self._settle([append])
         if isinstance(result, Refusal):
-            raise Conflict(f"the ledger of the home refuses a fact: {result.message}")
+            raise result.error("the ledger of the home refuses a fact")
 
     def _settle(self, appends: list[Append]) -> list[Result]:
         """Commit all of it; if that fails, each part on its own. A full disk makes the ballast give way."""
@@ -301,7 +301,8 @@ class Writer:
             return self._commit([append], trusting=False)[0]
         except Exception as error:  # noqa: BLE001 - as above
             self._forget()
-            return failed(append, str(error) or type(error).__name__)
+            refusal = failed if isinstance(error, sqlite3.IntegrityError) else unwritten
+            return refusal(append, str(error) or type(error).__name__)
 
     def _forget(self) -> None:
         if self._connection.in_transaction:
