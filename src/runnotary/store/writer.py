@@ -388,11 +388,8 @@ def _wake(asked: list[Asked], results: list[Result]) -> None:
         by_loop.setdefault(one.loop, []).append((one.future, own))
         start = end
     for loop, answers in by_loop.items():
-        try:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits, and what was written stays written
             loop.call_soon_threadsafe(_answer, answers)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more, and what was written stays written.
-            continue
 
 
 def _answer(answers: list[tuple[asyncio.Future[list[Result]], list[Result]]]) -> None:
