@@ -21,7 +21,7 @@ from runnotary.store import tree
 from runnotary.store.commit import Commit
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import connect_writer
-from runnotary.store.statements import SQL
+from runnotary.store.sqlite import SQLITE
 
 PROOFS = 200
 ALLOWED_MS = 5.0

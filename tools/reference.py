@@ -216,6 +216,7 @@ ERRORS = {
     "home_version": "Another release, or another program, wrote what is there.",
     "unreachable": "An engine or keeper that should answer does not.",
     "wait_timeout": "It is not over in time; it goes on.",
+    "not_recorded": "An event could not be written, so what it says did not happen.",
     "damaged": "The record does not verify, or cannot be read.",
     "rollback": "The record is older than the checkpoint beside it, or not the one that it was made of.",
 }

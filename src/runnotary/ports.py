@@ -14,6 +14,7 @@ import msgspec
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import Recorded
+from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError
 from runnotary.core.events import By, Event, StreamErased
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import ContentQuery, RunQuery
@@ -66,12 +67,21 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The stream was not written. `conflict`: its length differs; `failed`: this part broke the batch."""
+    """The stream was not written. `conflict`: its length differs; `failed`: this can never be written;
+    `unwritten`: the store failed to.
+    """
 
     stream: bytes
     code: str
     message: str = ""
     actual_seq: int = 0
+
+    def error(self, what: str) -> RunnotaryError:
+        """Return what to raise for it; `what` says what was not done."""
+        if self.code == "unwritten":
+            hint = "nothing of it happened; look at the disk of the home, then ask again"
+            return NotRecorded(f"{what}: {self.message}", hint=hint)
+        return Conflict(f"{what}: {self.message or self.code}")
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -157,6 +157,16 @@ def test_whoever_knows_the_old_key_can_trust_the_new_one_until_it_is_revoked(cop
     assert "nor vouches for who did" in refused.out and "known to you" not in refused.out
 
 
+def test_a_key_in_use_and_one_of_before_are_revoked_without_a_word_why(copied: Desk) -> None:
+    first = copied.ok("key", "show").out.strip()
+    copied.ok("key", "rotate")
+    copied.ok("key", "revoke", first)
+    copied.ok("key", "revoke", copied.ok("key", "show").out.strip())
+    assert [one["status"] for one in copied.json("key", "list")["keys"]] == ["active", "revoked", "revoked"]
+    copied.ok("start", "f.yaml")
+    assert copied.ok("verify", "--deep").out.endswith("verify: ok\n")
+
+
 def test_a_pinned_key_is_a_setting(copied: Desk) -> None:
     copied.write("pinned.pub", copied.ok("key", "show").out)
     env = {"RUNNOTARY_KEY": "pinned.pub"}

@@ -104,6 +104,22 @@ def test_an_old_definition_runs_by_its_hash(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["no JSON", "[1]", "{}", '{"steps":5}', "[" * 99_999, '{"steps":{"A B":{"run":"echo ran","bogus":1}}}'],
+)
+def test_data_is_no_definition_because_somebody_names_its_hash(desk: Desk, text: str) -> None:
+    """Run as it stood, the last of these ran, and the record did not verify any more."""
+    desk.write("data.json", text)
+    desk.write("takes.yaml", FLOW.replace("flow: upper", "flow: takes"))
+    desk.ok("start", "takes.yaml", "-i", "data=data.json")
+    named = digest(text.encode())
+    for words in (("start",), ("start", "--dry-run"), ("flow", "show"), ("flow", "graph")):
+        done = desk.run(*words, named)
+        assert (done.code, done.out) == (3, ""), words
+        assert f"{named} is no definition" in done.err
+
+
+@pytest.mark.parametrize(
     ("words", "code"),
     [
         (("nothing",), 3),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runnotary.core import chain
-from runnotary.core.events import EngineNoted, TaskStopping, UnknownEvent
+from runnotary.core.events import By, EngineNoted, KeyChanged, TaskStopping, UnknownEvent
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 actors = st.binary(min_size=16, max_size=16)
@@ -94,6 +94,14 @@ def test_actor_ids_cannot_be_linked_between_homes() -> None:
     one, other = chain.actor_id(b"a" * 32, "user:x"), chain.actor_id(b"b" * 32, "user:x")
     assert len(one) == 16 and one != other
     assert one == hashlib.sha256(b"runnotary.actor1" + b"a" * 32 + b"user:x").digest()[:16]
+
+
+def test_a_ledger_takes_no_fact_that_could_not_be_read_back() -> None:
+    """A type checker would have found it; what comes by a socket passes none."""
+    by: Any = By("user:ada")
+    for fact in (KeyChanged("key", "revoked", by, None), EngineNoted(None), KeyChanged("key", "lost", by)):  # type: ignore[arg-type]
+        with pytest.raises(UnknownEvent):
+            chain.seal(chain.ledger_stream("lab"), 1, bytes(32), 1, bytes(16), fact, bytes(16))
 
 
 def test_streams_have_names() -> None:

@@ -7,9 +7,11 @@ import re
 from graphlib import TopologicalSorter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runnotary.core import lineage
 from runnotary.core.definition import compile, define
 from runnotary.core.hashing import digest
 from runnotary.core.lineage import graph, reached, ways
@@ -193,6 +195,78 @@ def test_each_item_comes_from_its_own_file() -> None:
     assert edges(found, "triggered") == {("task:one", "task:one[0]"), ("task:one", "task:one[1]")}
     assert reached(ways(found, back=True), [nodes[2]]) & set(nodes) == {nodes[0], nodes[2]}
     assert reached(ways(found, back=False), [nodes[1]]) & set(nodes) == {nodes[1], nodes[3]}
+
+
+def fan_outs(count: int, second: Json) -> Json:
+    """Return the graph of a fan-out over what another fan-out made."""
+    steps = {
+        "one": {
+            "for_each": "inputs.parts",
+            "run": "true",
+            "with": {"f": "${{ each.value }}"},
+            "files": ["out"],
+        },
+        "two": {"for_each": "steps.one.files['out']"} | second,
+    }
+    parts = [file(f"i{at}") for at in range(count)]
+    tasks = [task("one", attempts=[], count=count), task("two", attempts=[], count=count)]
+    for at in range(count):
+        tasks.append(task(f"one[{at}]", used={"f": parts[at]}, files={"out": made(f"o{at}", "out")}))
+        said: Json = (
+            {"used": {"f": file(f"o{at}")}} if "run" in second else {"attempts": [], "values": {"x": at}}
+        )
+        tasks.append(task(f"two[{at}]", **said))
+    tasks.sort(key=lambda one: one["step"])
+    flow = flow_of(steps, inputs={"parts": {"type": "array"}})
+    return graph(flow, document(inputs={"parts": parts}), tasks)
+
+
+def test_what_a_step_names_is_found_once_for_all_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    plain = lineage._Graph._sources
+
+    def counted(building: Any, expressions: Any) -> list[str]:
+        asked.append(expressions)
+        return plain(building, expressions)
+
+    monkeypatch.setattr(lineage._Graph, "_sources", counted)
+    fan_outs(50, {"run": "true", "with": {"f": "${{ each.value }}"}})
+    assert len(asked) <= 4
+
+
+def test_a_fan_out_that_no_attempt_carries_out_has_the_edges_of_all() -> None:
+    """An edge from each file to each of its tasks would be as many as the square of the files."""
+    found = fan_outs(50, {"set": {"x": "${{ each.value.size }}"}})
+    ordered(found)
+    assert len(found["edges"]) < 50 * 8
+    behind = reached(ways(found, back=True), ["variable:two.x"])
+    assert f"file:{digest(b'i7')}" in behind, "and what it came from is still found"
+
+
+def test_a_file_is_given_under_each_name_once() -> None:
+    parts = [file("same", "a"), file("same", "b"), file("same", "a")]
+    flow = flow_of({"s": {"run": "true"}}, inputs={"parts": {"type": "array"}})
+    found = graph(flow, document(inputs={"parts": parts}), [])
+    (node,) = (one for one in found["nodes"] if one["type"] == "file")
+    assert (node["names"], node["roles"]) == (["a", "b"], {"input": ["parts"]})
+
+
+def test_of_very_many_the_words_name_the_first_and_the_last() -> None:
+    steps: Json = {"s0": {"run": "true", "with": {"f": "${{ inputs.parts }}"}, "files": ["o"]}}
+    parts = [file(f"i{at}", f"part {at:03}") for at in range(100)]
+    tasks = [task("s0", used={"f": parts}, files={"o": made("o0", "o")})]
+    for at in range(1, 100):
+        steps[f"s{at}"] = {
+            "run": "true",
+            "with": {"f": f"${{{{ steps.s{at - 1}.files['o'] }}}}"},
+            "files": ["o"],
+        }
+        tasks.append(task(f"s{at}", used={"f": file(f"o{at - 1}")}, files={"o": made(f"o{at}", "o")}))
+    flow = flow_of(steps, inputs={"parts": {"type": "array"}})
+    (said,) = words(flow, document(inputs={"parts": parts}), tasks)
+    chain = said.split(" ← ")
+    assert chain[:2] == ["o", "s99"] and chain[12:15] == ["s88", "… 81 more …", "s6"]
+    assert chain[-2] == "s0" and chain[-1].startswith("part 000, ") and "… 81 more …" in chain[-1]
 
 
 @given(st.data())

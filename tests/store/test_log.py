@@ -26,7 +26,7 @@ from runnotary.store import sqlite
 from runnotary.store.listing import _walks, page, teach
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import connect_reader
-from runnotary.store.statements import SQL, schema
+from runnotary.store.sqlite import SQLITE, schema
 from runnotary.store.verify import verify
 from tests.store.history import ACTOR, DEFINITION, START, Tale, Ticks, flow_of, open_store, run_id, small_home
 
@@ -221,7 +221,7 @@ def test_a_failing_disk_refuses_and_recovers(store: SqliteStore, home: Path) -> 
     filler = ev.EngineNoted("filler", {"text": "x" * 60_000})
     name = store.blobs.put(b"rides along")
     results = append(store, *[note(f"f{number}", 0, filler) for number in range(4)])
-    assert set(codes(results)) == {"failed"}
+    assert set(codes(results)) == {"unwritten"}
     connection.execute("PRAGMA max_page_count = 1000000")
     assert codes(append(store, note("a", 1))) == ["ok"]
     store.close()
@@ -273,7 +273,7 @@ def test_callers_in_several_loops_are_all_answered(store: SqliteStore) -> None:
 def test_a_closed_store_refuses(home: Path) -> None:
     store = open_store(home)
     store.close()
-    assert codes(append(store, note("a"))) == ["failed"]
+    assert codes(append(store, note("a"))) == ["unwritten"]
     store.close()
 
 

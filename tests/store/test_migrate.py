@@ -16,7 +16,7 @@ from runnotary.core.queries import RunQuery
 from runnotary.store import migrate, statements
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import database
-from runnotary.store.statements import SQL
+from runnotary.store.sqlite import SQLITE
 from runnotary.store.verify import verify
 from tests.store.history import flow_of, open_store, small_home
 

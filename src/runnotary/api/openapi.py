@@ -32,6 +32,7 @@ PROBLEMS: Final = ALWAYS | {
     415: "The body is no JSON",
     416: "The range begins behind the last byte",
     503: "It cannot be done now",
+    507: "It could not be written, so it did not happen",
 }
 STATES: Final = {
     200: "Done",
@@ -115,6 +116,7 @@ def _responses(route: Route) -> Json:
         if route.path.endswith("/runs/{run}") or status in (201, 202):
             responses[str(status)]["headers"] = {"etag": {"schema": {"type": "string"}}}
     statuses = {*ALWAYS, *route.problems, *((413, 415) if route.body is not None else ()), 503}
+    statuses |= set() if route.verb == "GET" else {507}
     for status in sorted(statuses):
         content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(name="Problem")}}}
         responses[str(status)] = {"description": PROBLEMS[status], "content": content}

@@ -117,6 +117,7 @@ def find(request: StartRequest, reader: Reader | None) -> Source:
     if reader is None:
         raise FlowNotFound(f"no flow {request.target}: nothing is recorded here yet")
     if is_digest(request.target):
+        reader.definition(request.target)
         return Source(request.target, reader.flow_of(request.target), Words(), cwd)
     row = reader.flow(request.target, request.namespace)
     words = Words(flow=row.name, version=row.version, title=row.title, description=row.description)

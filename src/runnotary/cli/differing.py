@@ -8,16 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from runnotary.app.intake import is_file
 from runnotary.app.records import Reader, reading
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
 from runnotary.cli.output import Page, emit
-from runnotary.core.definition import define
 from runnotary.core.difference import Change, changes, lines
-from runnotary.core.errors import FlowNotFound, InvalidDefinition, InvalidInput
+from runnotary.core.errors import InvalidInput
 from runnotary.core.hashing import is_digest
 from runnotary.formats import yaml_flow
 
@@ -91,17 +88,7 @@ def _side(target: str, namespace: str, reader: Callable[[], Reader]) -> Side:
 
 
 def _known(name: str, digest: str, reader: Reader) -> Side:
-    """Return a definition by its hash.
-
-    Raises:
-        BlobNotFound: it is not here. FlowNotFound: these bytes are no definition.
-    """
-    try:
-        document = msgspec.json.decode(reader.blobs.get(digest))
-        if define(document).hash != digest:
-            raise FlowNotFound(f"{digest} is no definition")
-    except (msgspec.DecodeError, InvalidDefinition):
-        raise FlowNotFound(f"{digest} is no definition") from None
+    document = reader.definition(digest)
     code = document.get("code", {})
     return Side(name, digest, document, lambda path: reader.blobs.get(code[path]["blob"]))
 

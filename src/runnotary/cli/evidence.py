@@ -69,7 +69,7 @@ def _written(place: str, text: str, *, force: bool) -> None:
     path = Path(place)
     if not force:
         refuse_existing([path], "--force replaces what is there")
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     print(path)
 
 
@@ -124,7 +124,7 @@ def _write_new(made: Json) -> None:
 
 def revoke(args: Namespace) -> int:
     """Say that a key must not be trusted any more."""
-    made = change(settings_of(args), "revoke", key=args.key, reason=args.reason)
+    made = change(settings_of(args), "revoke", key=args.key, reason=args.reason or "")
     emit(args.format, made, lambda: _write_revoked(made), key="key")
     return 0
 

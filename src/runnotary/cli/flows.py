@@ -54,7 +54,7 @@ def found(args: Namespace) -> Found:
         )
     with reading(settings_of(args)) as reader:
         if is_digest(target):
-            return Found(target, msgspec.json.decode(reader.blobs.get(target)), reader.flow_of(target))
+            return Found(target, reader.definition(target), reader.flow_of(target))
         row = reader.flow(target, args.namespace or "default")
         document = msgspec.json.decode(reader.blobs.get(row.definition))
         flow = reader.flow_of(row.definition)

@@ -98,9 +98,16 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 def seal(stream: bytes, seq: int, prev: bytes, at: int, actor: bytes, event: Event, nonce: bytes) -> Sealed:
-    """Turn an event into its stored bytes and its hash."""
+    """Turn an event into its stored bytes and its hash.
+
+    Raises:
+        UnknownEvent: what a ledger would hold could not be read back; one such fact closes a home for good.
+    """
     code, version = CODES[type(event)]
-    body = nonce + encode(event)
+    said = encode(event)
+    if stream[:1] == LEDGER:
+        decode(code, version, said)
+    body = nonce + said
     envelope = _STORED.pack(at, actor, code, version, hashlib.sha256(body).digest())
     return Sealed(seq, envelope, body, event_hash(stream, seq, prev, envelope))
 

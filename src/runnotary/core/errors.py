@@ -17,6 +17,7 @@
     │   ├── AlreadyDecided · NotWaiting · ShownOtherwise
     ├── Unreachable             exit 6   no engine or server answers
     ├── WaitTimeout             exit 7
+    ├── NotRecorded             exit 1   an event could not be written, so what it says did not happen
     └── Damaged                 exit 10  the record does not verify
         └── RolledBack                   the record is older than a checkpoint of it
 
@@ -248,6 +249,13 @@ class WaitTimeout(RunnotaryError):
     code = "wait_timeout"
     exit_code = 7
     http_status = 408
+
+
+class NotRecorded(RunnotaryError):
+    """The store failed to write an event: the disk is full, say, or cannot be written to any more."""
+
+    code = "not_recorded"
+    http_status = 507
 
 
 class Damaged(RunnotaryError):

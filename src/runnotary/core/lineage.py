@@ -9,13 +9,14 @@ Rules of this file:
 2. There is no way around in a circle. Tasks come in the order of the flow; content that a task makes again
    after somebody used it is a node of its own, `file:sha256:…@TASK`.
 3. What an attempt used and made is what the record says of it. For what has no attempt (a step that only
-   sets values) it is what its expressions name.
+   sets values) it is what its expressions name; of a fan-out of such, the fan-out has the edges for all.
+4. What a step names is found once for all its tasks, so that a graph costs its nodes and edges and no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from runnotary.core.flow import Expression, Flow, Step
 from runnotary.core.references import Part
@@ -47,6 +48,14 @@ def graph(flow: Flow, run: Json, tasks: Iterable[Json]) -> Graph:
     return building.done()
 
 
+class _Named(NamedTuple):
+    """What the expressions of a step name: the steps, and the nodes of which some are no files."""
+
+    steps: frozenset[str]
+    nodes: list[str]
+    values: list[str]
+
+
 class _Graph:
     def __init__(self, run: Json) -> None:
         self._inputs: Final[dict[str, Json]] = run["inputs"] or {}
@@ -54,12 +63,14 @@ class _Graph:
         self._edges: Final[dict[tuple[str, str, str], Json]] = {}
         self._left: Final[set[str]] = set()
         """Nodes that an edge leads away from."""
-        self._made: Final[dict[str, list[tuple[str, str]]]] = {}
-        """Per content: the nodes that a task made, with its step."""
+        self._made: Final[dict[str, dict[str, str]]] = {}
+        """Per content: the node that each step made of it, the newest last."""
         self._files: Final[dict[str, dict[str, list[str]]]] = {}
         """Per step: its files by name, as nodes."""
         self._values: Final[dict[str, list[str]]] = {}
         """Per step: what it wrote, as nodes."""
+        self._parameters: Final[list[str]] = []
+        self._named_by: Final[dict[str, _Named]] = {}
         self._run = f"run:{run['id']}"
         self._text: Final[str] = run["id"]
         self._add_run(run["id"], run["flow"] or run["id"], external=False)
@@ -74,6 +85,8 @@ class _Graph:
         for node in self._nodes.values():
             if node["type"] == "file":
                 node["external"] = node["id"] not in made
+                node["names"] = list(node["names"])
+                node["roles"] = {role: list(names) for role, names in node["roles"].items()}
         return {"run": self._text, "nodes": list(self._nodes.values()), "edges": list(self._edges.values())}
 
     # --- runs ----------------------------------------------------------------------------------------
@@ -96,7 +109,9 @@ class _Graph:
         for file in files:
             self._role(self._file(file), "input", name, file)
         if not files:
-            self._nodes[f"parameter:{name}"] = {"id": f"parameter:{name}", "type": "parameter", "name": name}
+            key = f"parameter:{name}"
+            self._nodes[key] = {"id": key, "type": "parameter", "name": name}
+            self._parameters.append(key)
 
     def output(self, name: str, value: Json, expression: Expression | None) -> None:
         """Take in an output: its files, or what its value was derived from."""
@@ -112,9 +127,8 @@ class _Graph:
 
     def _role(self, node: str, role: str, name: str, file: Json) -> None:
         found = self._nodes[node]
-        if file["name"] not in found["names"]:
-            found["names"].append(file["name"])
-        found["roles"].setdefault(role, []).append(name)
+        found["names"][file["name"]] = None
+        found["roles"].setdefault(role, {})[name] = None
 
     # --- tasks ---------------------------------------------------------------------------------------
 
@@ -129,22 +143,35 @@ class _Graph:
             "step": task["step"],
             "status": task["status"],
         }
-        steps, before = sources_of(step), len(self._edges)
+        named, before = self._named_of(step), len(self._edges)
         attempt = task["attempts"][-1] if task["attempts"] else None
         fans_out = attempt is None and task.get("count") is not None
-        if task["key"] != task["step"]:
+        visit = task["key"] != task["step"]
+        if visit:
             self._edge(f"task:{task['step']}", key, "triggered")
         if attempt is not None:
             for name, value in {**attempt.get("with", {}), **attempt["inputs"]}.items():
                 for file in files_in(value):
-                    self._edge(self._content(file, steps), key, "used", name)
-        for source in self._sources(_each(step) if fans_out else [*_expressions(step), *_each(step)]):
-            if attempt is None or not source.startswith("file:"):
-                self._edge(source, key, "used")
+                    self._edge(self._content(file, named.steps), key, "used", name)
+            sources = named.values
+        elif fans_out and step.argv:
+            sources = self._sources(_each(step))
+        else:
+            sources = [] if visit else named.nodes
+        for source in sources:
+            self._edge(source, key, "used")
         if len(self._edges) == before:
             self._edge(self._run, key, "triggered")
         if not fans_out:
             self._made_by(task, key, attempt)
+
+    def _named_of(self, step: Step) -> _Named:
+        """Return what a step names; all before it is told by now, and nothing is added to that."""
+        if step.name not in self._named_by:
+            nodes = self._sources([*_expressions(step), *_each(step)])
+            values = [node for node in nodes if not node.startswith("file:")]
+            self._named_by[step.name] = _Named(sources_of(step), nodes, values)
+        return self._named_by[step.name]
 
     def _made_by(self, task: Json, key: str, attempt: Json) -> None:
         files = self._files.setdefault(task["step"], {})
@@ -154,7 +181,10 @@ class _Graph:
             files.setdefault(name, []).append(node)
         for name, value in (task["variables"] or {}).items():
             if not any(files_in(value)):
-                self._edge(key, self._variable(task["step"], name), "generated")
+                node = self._variable(task["step"], name)
+                self._edge(key, node, "generated")
+                if attempt is None and task["key"] != task["step"]:
+                    self._edge(f"task:{task['step']}", node, "generated")
 
     # --- nodes ---------------------------------------------------------------------------------------
 
@@ -169,7 +199,7 @@ class _Graph:
                 "name": file["name"],
                 "blob": blob,
                 "size": file["size"],
-                "names": [file["name"]],
+                "names": {file["name"]: None},
                 "roles": {},
                 "external": True,
             }
@@ -180,15 +210,16 @@ class _Graph:
         key = f"file:{blob_of(file)}"
         taken = key in self._left or "input" in self._nodes.get(key, {}).get("roles", {})
         node = self._file(file, task["key"] if taken else "")
-        if file["name"] not in self._nodes[node]["names"]:
-            self._nodes[node]["names"].append(file["name"])
-        self._made.setdefault(blob_of(file), []).append((node, task["step"]))
+        self._nodes[node]["names"][file["name"]] = None
+        makers = self._made.setdefault(blob_of(file), {})
+        makers.pop(task["step"], None)
+        makers[task["step"]] = node
         return node
 
     def _content(self, file: Json, steps: frozenset[str]) -> str:
         """Return the node of a content as whoever refers to these steps sees it."""
-        makers = self._made.get(blob_of(file), [])
-        return next((node for node, step in reversed(makers) if step in steps), "") or self._file(file)
+        makers = self._made.get(blob_of(file), {})
+        return next((makers[step] for step in reversed(makers) if step in steps), "") or self._file(file)
 
     def _variable(self, of: str, name: str) -> str:
         key = f"variable:{of}.{name}"
@@ -213,7 +244,7 @@ class _Graph:
                 yield from (self._file(file) for file in files_in(self._inputs.get(name)))
             case ("inputs",):
                 yield from (self._file(file) for value in self._inputs.values() for file in files_in(value))
-                yield from (key for key in list(self._nodes) if key.startswith("parameter:"))
+                yield from self._parameters
             case ("steps", str(step), "files", str(name), *_):
                 yield from self._files.get(step, {}).get(name, ())
             case ("steps", str(step), *rest):

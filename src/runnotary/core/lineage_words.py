@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, Final
 
 from runnotary.core.flow import Flow
@@ -10,48 +11,65 @@ from runnotary.core.lineage import blob_of, files_in, sources_of
 
 Json = Any
 ARROW: Final = " ← "
+FIRST: Final = 12
+LAST: Final = 7
+"""More than these in a row are not all named."""
 
 
 def words(flow: Flow, run: Json, tasks: Iterable[Json]) -> list[str]:
     """Return a sentence per output file: `delays.svg ← picture ← table ← … ← flights.csv sha256:77aa…`.
 
-    Steps at the same distance stand together, and at the end stand the inputs that any of them took.
+    Steps at the same distance stand together, and at the end stand the inputs that any of them took. Of very
+    many only the first and the last are named.
     """
     listed = list(tasks)
+    inputs = {blob_of(file) for value in (run["inputs"] or {}).values() for file in files_in(value)}
     makers: dict[str, str] = {}
+    taken: set[str] = set()
     given: dict[str, dict[str, str]] = {}
+    """Per step: the inputs of the run that it took, by content, with their names."""
     for task in listed:
         for attempt in task["attempts"][-1:]:
             for made in (attempt.get("outputs") or {}).values():
                 makers.setdefault(made["blob"], task["step"])
-            used = given.setdefault(task["step"], {})
-            for value in attempt["inputs"].values():
-                used |= {blob_of(file): file["name"] for file in files_in(value)}
+            used = {
+                blob_of(file): file["name"]
+                for value in attempt["inputs"].values()
+                for file in files_in(value)
+            }
+            taken |= used.keys()
+            known = given.setdefault(task["step"], {})
+            known |= {blob: name for blob, name in used.items() if blob in inputs}
     ran = {task["step"] for task in listed if task["attempts"] or task["status"] == "success"}
-    outputs = [file for value in (run["outputs"] or {}).values() for file in files_in(value)]
-    if not outputs:
-        outputs = list(_last(listed, makers, given))
-    inputs = {blob_of(file) for v in (run["inputs"] or {}).values() for file in files_in(v)}
-    sentences: dict[str, None] = {}
-    for file in outputs:
-        blob = blob_of(file)
-        levels = _levels(flow, makers.get(blob, ""), ran)
-        taken = {
-            known: name for level in levels for step in level for known, name in given.get(step, {}).items()
+    sources = {name: sources_of(step) & ran for name, step in flow.steps.items() if name in ran}
+
+    @cache
+    def behind(step: str) -> str:
+        levels = _levels(sources, step) if step else []
+        origin = {
+            blob: name for level in levels for one in level for blob, name in given.get(one, {}).items()
         }
-        origin = sorted((name, known) for known, name in taken.items() if known in inputs)
-        parts = [file["name"], *(", ".join(level) for level in levels)]
+        parts = _some([", ".join(_some(level)) for level in levels])
         if len(origin) == 1:
-            parts.append(f"{origin[0][0]} {origin[0][1][:11]}…")
+            parts += [f"{name} {blob[:11]}…" for blob, name in origin.items()]
         elif origin:
-            parts.append(", ".join(name for name, _ in origin))
-        sentences[ARROW.join(parts)] = None
-    return list(sentences)
+            parts.append(", ".join(_some(sorted(origin.values()))))
+        return "".join(f"{ARROW}{part}" for part in parts)
+
+    outputs = [file for value in (run["outputs"] or {}).values() for file in files_in(value)]
+    ends = outputs or _last(listed, makers, taken)
+    return list(dict.fromkeys(file["name"] + behind(makers.get(blob_of(file), "")) for file in ends))
 
 
-def _last(tasks: list[Json], makers: dict[str, str], given: dict[str, dict[str, str]]) -> Iterator[Json]:
+def _some(found: list[str]) -> list[str]:
+    """Return these, or the first and the last of very many with the number of the others."""
+    if len(found) <= FIRST + LAST + 1:
+        return found
+    return [*found[:FIRST], f"… {len(found) - FIRST - LAST} more …", *found[-LAST:]]
+
+
+def _last(tasks: list[Json], makers: dict[str, str], taken: set[str]) -> Iterator[Json]:
     """Yield the files that no step took: what a run without declared outputs has to show."""
-    taken = set().union(*given.values())
     for task in tasks:
         for attempt in task["attempts"][-1:]:
             for made in (attempt.get("outputs") or {}).values():
@@ -59,15 +77,16 @@ def _last(tasks: list[Json], makers: dict[str, str], given: dict[str, dict[str, 
                     yield made
 
 
-def _levels(flow: Flow, last: str, ran: set[str]) -> list[list[str]]:
-    """Return the steps behind one step, itself first, each as far back as its longest way."""
-    distance: dict[str, int] = {}
-    wave = {last} if last else set()
-    while wave:
-        far = max(distance.values(), default=-1) + 1
-        for step in wave:
-            distance[step] = far
-        wave = {source for step in wave for source in sources_of(flow.steps[step]) if source in ran}
+def _levels(sources: dict[str, frozenset[str]], last: str) -> list[list[str]]:
+    """Return the steps behind one step, itself first, each as far back as its longest way.
+
+    `sources` are in the order of the flow, in which a step stands after all that it takes from.
+    """
+    distance = {last: 0}
+    for step in reversed(sources):
+        if step in distance:
+            for source in sources[step]:
+                distance[source] = max(distance.get(source, 0), distance[step] + 1)
     levels: dict[int, list[str]] = {}
     for step, far in distance.items():
         levels.setdefault(far, []).append(step)

@@ -67,5 +67,5 @@ class Delivery:
             fold(run, fact, now)
         (result,) = await store.append([Append(stream, seq, facts, now, actor, rows(run, run.touched))])
         if isinstance(result, Refusal) and result.code != "conflict":
-            raise Conflict(f"run {run.text} could not be stored: {result.message}")
+            raise result.error(f"run {run.text} could not be stored")
         return not isinstance(result, Refusal)

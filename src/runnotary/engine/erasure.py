@@ -176,8 +176,9 @@ class Forgetting:
                 batch.append(self._append(name, recorded, seqs, said, now, actor))
         results = await self._parts.store.append(batch)
         refused = [result for result in results if isinstance(result, Refusal)]
-        if any(result.code != "conflict" for result in refused):
-            raise Conflict(f"the ledgers refuse what is said again: {refused[0].message}")
+        for result in refused:
+            if result.code != "conflict":
+                raise result.error("the ledgers refuse what is said again")
         return not refused
 
     def _append(

@@ -36,6 +36,7 @@ class LedgerWriter:
 
         Raises:
             Conflict: another writer got in again and again, or the store refuses the fact.
+            NotRecorded: the store failed to write it.
         """
 
         def made(stream: bytes, seq: int, now: int) -> Append | None:
@@ -72,7 +73,7 @@ class LedgerWriter:
                 if not isinstance(result, Refusal):
                     return
                 if result.code != "conflict":
-                    raise Conflict(f"the ledger of {namespace} refuses the fact: {result.message}")
+                    raise result.error(f"the ledger of {namespace} refuses the fact")
                 if result.stream != stream:
                     raise Changed("a run changed while it was about to be purged")
         raise Conflict(f"the ledger of {namespace} keeps changing; try again")

@@ -23,7 +23,7 @@ from runnotary.core import events as ev
 from runnotary.core.chain import ENGINE_ACTOR, run_stream
 from runnotary.core.decide import Stimulus, decide
 from runnotary.core.documents import key_rows, rows, use_rows
-from runnotary.core.errors import Conflict, RunnotaryError
+from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError
 from runnotary.core.fold import fold, replay
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Room, Start, Stop, Turn, advance
@@ -81,7 +81,7 @@ class Engine:
         """Accept a run; on return it is durable and its first attempts are ordered.
 
         Raises:
-            Conflict: a run with this id exists.
+            Conflict: a run with this id exists. NotRecorded: the store failed to write it.
         """
         now = self._clock.now()
         live = Live(Run(run_id, self._flow_of(created.definition)))
@@ -200,9 +200,8 @@ class Engine:
         except Exception as defect:
             log.exception("run %s cannot go on", live.run.text, extra={"about": {"run": live.run.text}})
             stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
-            self._forget(
-                live, Conflict(f"run {live.run.text} cannot go on here: {defect}"), *answers, *stranded
-            )
+            kind = NotRecorded if isinstance(defect, NotRecorded) else Conflict
+            self._forget(live, kind(f"run {live.run.text} cannot go on here: {defect}"), *answers, *stranded)
             return
         self._after_turn(live)
 
@@ -308,7 +307,7 @@ class Engine:
             starts.abandon()
         self._drop(live)
         if refusal.code != "conflict" or not expected:
-            raise Conflict(f"run {live.run.text} could not be stored: {refusal.message or refusal.code}")
+            raise refusal.error(f"run {live.run.text} could not be stored")
         about = {"run": live.run.text}
         log.warning(
             "run %s grew elsewhere; it is folded and planned again", live.run.text, extra={"about": about}
@@ -347,7 +346,9 @@ class Engine:
         self._timers.set(live.run.id, None)
         self._leases.drop(live.run.id)
 
-    def _forget(self, live: Live, error: Conflict | None = None, *answers: asyncio.Future[None]) -> None:
+    def _forget(
+        self, live: Live, error: RunnotaryError | None = None, *answers: asyncio.Future[None]
+    ) -> None:
         """Let a run leave memory and wake whoever waited for it."""
         self._drop(live)
         answer([*live.done, *answers], error)

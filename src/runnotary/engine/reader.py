@@ -6,6 +6,7 @@ Needs no engine and no lock: everything is read from the store's tables, the log
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,10 +14,11 @@ import msgspec
 
 from runnotary.core import events as ev
 from runnotary.core.chain import Recorded, ledger_stream, run_stream
+from runnotary.core.definition import define
 from runnotary.core.documents import run_document, task_documents
-from runnotary.core.errors import FlowNotFound, InvalidInput, RunErased, RunNotFound
+from runnotary.core.errors import FlowNotFound, InvalidDefinition, InvalidInput, RunErased, RunNotFound
 from runnotary.core.flow import Flow
-from runnotary.core.hashing import digest_text
+from runnotary.core.hashing import NotCanonical, digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, is_id, to_text
 from runnotary.core.lineage import DEPTH, Direction, Graph, graph
 from runnotary.core.lineage_words import words
@@ -201,6 +203,18 @@ class Reader:
         return msgspec.json.decode(self.blobs.get(blob))
 
     # --- flows ---------------------------------------------------------------------------------
+
+    def definition(self, digest: str) -> Json:
+        """Return a definition by its hash: what anybody may name by one is not taken at its word.
+
+        Raises:
+            BlobNotFound: it is not here. FlowNotFound: these bytes are no definition in canonical form.
+        """
+        with suppress(msgspec.DecodeError, RecursionError, InvalidDefinition, NotCanonical):
+            document = self.value(digest)
+            if define(document).hash == digest:
+                return document
+        raise FlowNotFound(f"{digest} is no definition")
 
     def flow(self, name: str, namespace: str = "default") -> FlowRow:
         """Return what a flow's name means now.

@@ -46,6 +46,7 @@ from runnotary.store.sqlite import (
     database,
     whole,
 )
+from runnotary.store.sqlite_writer import SqliteWriter
 from runnotary.store.tree import Nodes
 from runnotary.store.unused import Unnamed
 from runnotary.store.waiting import list_waiting
@@ -107,7 +108,7 @@ class SqliteStore(Clearing):
                 raise
         arriving = SmallBlobs()
         outside = Outside(home, copies=copies, witness=witness, witnessed=lambda note: writer.cosigned(note))
-        writer = Writer(
+        writer = SqliteWriter(
             connection, chance, clock, arriving, signer=signer, outside=outside, durability=durability
         )
         store = cls(home, writer, arriving)
@@ -296,7 +297,7 @@ class SqliteStore(Clearing):
             Damaged: nothing may be signed any more.
         """
         writer = self._own_writer()
-        return await writer.do(lambda: writer.sealing.signed(text))
+        return await writer.do(lambda: writer.signed(text))
 
     def noted(self) -> Iterator[Recorded]:
         """Read what the home says about itself and its keys, oldest first."""

@@ -149,3 +149,8 @@ class Streams:
 def failed(append: Append, message: str) -> Refusal:
     """Return the refusal of an append that can never be written."""
     return Refusal(append.stream, "failed", message)
+
+
+def unwritten(append: Append, message: str) -> Refusal:
+    """Return the refusal of an append that the database did not take."""
+    return Refusal(append.stream, "unwritten", message)

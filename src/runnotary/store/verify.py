@@ -11,24 +11,23 @@ Rules of this file:
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from runnotary.core import chain, definition
-from runnotary.core.errors import HomeVersion, RunNotFound
+from runnotary.core.errors import RunNotFound
 from runnotary.core.events import RunCreated
 from runnotary.core.flow import Flow
 from runnotary.core.ids import to_text
-from runnotary.store import migrate, sqlite
 from runnotary.store.connection import Connection
-from runnotary.store.outside import FILE, refuse_rollback
+from runnotary.store.opening import Record
+from runnotary.store.outside import FILE
 from runnotary.store.report import Finding, Notebook, Proven, Report
-from runnotary.store.sqlite import connect_reader, database
+from runnotary.store.sqlite_record import SqliteRecord
 from runnotary.store.verify_blobs import BlobCheck
 from runnotary.store.verify_log import LogCheck, Outside, Trust
 from runnotary.store.verify_record import suspects
@@ -40,7 +39,7 @@ __all__ = ["Finding", "Report", "verify"]
 
 
 def verify(
-    home: Path,
+    home: Path | Record,
     *,
     run: bytes | None = None,
     flow: tuple[str, str] | None = None,
@@ -49,7 +48,7 @@ def verify(
     trust: Trust | None = None,
     copies: Sequence[Path] = (),
 ) -> Report:
-    """Check a whole home, one run in it, or the runs of one flow (namespace, name). `deep` also reads every
+    """Check a whole record (of a home: that in its own database), one run in it, or the runs of one flow (namespace, name). `deep` also reads every
     blob there (of the runs) and looks for each that is named. `copies` are files with its newest checkpoint.
 
     Raises:
@@ -58,37 +57,38 @@ def verify(
         RunNotFound: no event of this run, or no run of this flow, is here.
         RolledBack: the record is gone.
     """
-    notes, proven = Notebook(), None
-    outside = _outside(home, copies)  # before the record: what is in it by then is in the record too
-    with notes.reading("database"):
-        if not database(home).is_file():
-            refuse_rollback(home, None, copies)
-        with _snapshot(home, copies) as connection:
-            chosen = _chosen(connection, run, flow)
-            blobs = BlobCheck(home, notes, lambda: connection, deep=deep, one_run=chosen is not None)
-            streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
-            check = _Check(connection, streams, blobs, notes, trust or Trust(), outside)
-            proven = check.whole() if chosen is None else check.runs(chosen)
+    notes, proven, record = Notebook(), None, _record(home)
+    outside = _outside(record.home, copies)  # before the record: what is in it by then is in the record too
+    with notes.reading("database"), record.snapshot(copies) as connection:
+        chosen = _chosen(connection, run, flow)
+        blobs = BlobCheck(record.home, notes, lambda: connection, deep=deep, one_run=chosen is not None)
+        streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
+        check = _Check(connection, streams, blobs, notes, trust or Trust(), outside)
+        if chosen is None:
+            with notes.reading("database structure"):
+                record.structure(connection, notes)
+        proven = check.whole() if chosen is None else check.runs(chosen)
     return _report(notes, proven, _not_proven(notes, deep, proven))
 
 
-def verify_record(home: Path, *, trust: Trust | None = None, copies: Sequence[Path] = ()) -> Report:
+def verify_record(home: Path | Record, *, trust: Trust | None = None, copies: Sequence[Path] = ()) -> Report:
     """Check the record of a home alone: events, chains, log, tree and checkpoints, nothing made from them.
 
     Raises:
         FileMissing, HomeVersion, RolledBack: as for `verify`.
     """
-    notes, proven = Notebook(), None
-    outside = _outside(home, copies)
-    with notes.reading("database"):
-        if not database(home).is_file():
-            refuse_rollback(home, None, copies)
-        with _snapshot(home, copies) as connection:
-            blobs = BlobCheck(home, notes, lambda: connection, deep=False, one_run=False)
-            streams = StreamCheck(notes, blobs, lambda digest: _compiled(blobs, digest))
-            proven = _Check(connection, streams, blobs, notes, trust or Trust(), outside).record()
+    notes, proven, record = Notebook(), None, _record(home)
+    outside = _outside(record.home, copies)
+    with notes.reading("database"), record.snapshot(copies) as connection:
+        blobs = BlobCheck(record.home, notes, lambda: connection, deep=False, one_run=False)
+        streams = StreamCheck(notes, blobs, lambda digest: _compiled(blobs, digest))
+        proven = _Check(connection, streams, blobs, notes, trust or Trust(), outside).record()
     left = "the record alone was checked, not the tables made from it, nor the blobs that it names"
     return _report(notes, proven, [*_not_proven(notes, True, proven), left])
+
+
+def _record(home: Path | Record) -> Record:
+    return SqliteRecord(home) if isinstance(home, Path) else home
 
 
 def _report(notes: Notebook, proven: Proven | None, not_proven: Sequence[str]) -> Report:
@@ -101,22 +101,6 @@ def _report(notes: Notebook, proven: Proven | None, not_proven: Sequence[str]) -
         restores=tuple(notes.restores),
         erasures=tuple(notes.erasures),
     )
-
-
-@contextmanager
-def _snapshot(home: Path, copies: Sequence[Path]) -> Iterator[Connection]:
-    connection = connect_reader(home)
-    try:
-        try:
-            migrate.require_current(connection)
-        except HomeVersion:  # an empty database, or one of an older release, may be an older copy
-            refuse_rollback(home, connection, copies)
-            raise
-        connection.text_factory = _text
-        connection.ask("begin_read")
-        yield connection
-    finally:
-        connection.close()
 
 
 def _chosen(connection: Connection, run: bytes | None, flow: tuple[str, str] | None) -> list[bytes] | None:
@@ -177,8 +161,6 @@ class _Check(NamedTuple):
 
     def whole(self) -> Proven | None:
         connection, notes, streams, proven = self.connection, self.notes, self.streams, None
-        with notes.reading("database structure"):
-            _structure(connection, notes)
         with notes.reading("log"):
             _positions(connection, notes)
         with notes.reading("checkpoints"):
@@ -195,27 +177,6 @@ class _Check(NamedTuple):
         return proven
 
 
-def _structure(connection: Connection, notes: Notebook) -> None:
-    """Ask SQLite whether its trees hold together, and compare the schema with this release's."""
-    for (line,) in connection.execute("PRAGMA integrity_check(100)"):
-        if line != "ok":
-            notes.found("database", "database structure", line)
-    fresh = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        fresh.executescript(sqlite.schema())
-        meant = {_described(row) for row in fresh.ask("schema")}
-    finally:
-        fresh.close()
-    stored = {_described(row) for row in connection.ask("schema")}
-    for kind, name, *_ in sorted(meant ^ stored, key=repr):
-        notes.found("schema", f"{kind} {name}", "is not as this release makes it")
-
-
-def _described(row: tuple[Any, ...]) -> tuple[str, ...]:
-    """Return a line of the schema without its spaces: they differ in a home that was moved forward."""
-    return tuple(" ".join(str(word).split()) for word in row)
-
-
 def _positions(connection: Connection, notes: Notebook) -> None:
     count, first, last = connection.ask("positions").fetchone()
     if (first, last) != (1, count):
@@ -227,10 +188,6 @@ def _positions(connection: Connection, notes: Notebook) -> None:
 
 def _compiled(blobs: BlobCheck, digest: str) -> Flow:
     return definition.compile(msgspec.json.decode(blobs.blobs.get(digest)))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def _outside(home: Path, copies: Sequence[Path]) -> list[Outside]:
