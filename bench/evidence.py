@@ -20,8 +20,7 @@ from runnotary.core.merkle import Range
 from runnotary.store import tree
 from runnotary.store.commit import Commit
 from runnotary.store.log import SqliteStore
-from runnotary.store.sqlite import connect_writer
-from runnotary.store.sqlite import SQLITE
+from runnotary.store.sqlite import SQLITE, connect_writer
 
 PROOFS = 200
 ALLOWED_MS = 5.0
@@ -130,15 +129,15 @@ def _long(home: Path, size: int) -> None:
     """Make a home whose log has this many entries, of streams that nobody reads."""
     SqliteStore.open(home, clock=SystemClock(), chance=SystemChance(), signer=HomeKey(home)).close()
     connection = connect_writer(home, "normal")
-    (first,) = connection.execute(SQL["last_pos"]).fetchone()
-    connection.execute(SQL["begin"])
+    (first,) = connection.ask("last_pos").fetchone()
+    connection.ask("begin")
     connection.executemany(
-        SQL["append_log"],
+        SQLITE.sql["append_log"],
         (
             (pos, chain.RUN + pos.to_bytes(16, "big"), 1, 1, sha256(pos.to_bytes(8, "big")).digest())
             for pos in range(first + 1, size + 1)
         ),
     )
     tree.complete(connection)
-    connection.execute(SQL["commit"])
+    connection.ask("commit")
     connection.close()

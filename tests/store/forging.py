@@ -12,15 +12,16 @@ import msgspec
 
 from runnotary.core import chain
 from runnotary.core.events import UnknownEvent, name
+from runnotary.store.sqlite import SqliteConnection
 from runnotary.store.tree import complete
 
-Change = Callable[[sqlite3.Connection], None]
+Change = Callable[[SqliteConnection], None]
 Body = dict[str, Any]
 
 
 def tampered(home: Path, change: Change, *, again: bool) -> None:
     """Change the database; with `again` chains, log heads and tiles are made anew so that they fit."""
-    connection = sqlite3.connect(home / "runnotary.db", isolation_level=None)
+    connection = sqlite3.connect(home / "runnotary.db", isolation_level=None, factory=SqliteConnection)
     try:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("BEGIN")
@@ -33,7 +34,7 @@ def tampered(home: Path, change: Change, *, again: bool) -> None:
         connection.close()
 
 
-def rehash(connection: sqlite3.Connection) -> None:
+def rehash(connection: SqliteConnection) -> None:
     """Make every chain, every head in `log` and every tile anew."""
     streams = [row[0] for row in connection.execute("SELECT DISTINCT stream FROM events")]
     for stream in streams:

@@ -20,6 +20,7 @@ from runnotary.store.backup import backup
 from runnotary.store.keys import KeyFile
 from runnotary.store.log import SqliteStore
 from runnotary.store.report import Report
+from runnotary.store.sqlite import SqliteConnection
 from runnotary.store.tree import Nodes
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
@@ -302,7 +303,7 @@ def test_a_replaced_key_does_not_fit_the_one_that_is_known(home: Path, tmp_path:
         retell(connection, ledger, seq, said | {"key": text})
 
     tampered(home, replace, again=True)
-    connection = sqlite3.connect(home / "runnotary.db", isolation_level=None)
+    connection = sqlite3.connect(home / "runnotary.db", isolation_level=None, factory=SqliteConnection)
     made = notes.read_checkpoint(note.text)
     fresh = notes.Checkpoint(made.origin, made.size, merkle.span_root(0, made.size, Nodes(connection)))
     other = KeyFile(tmp_path)

@@ -23,10 +23,9 @@ from runnotary.core.rows import FlowRow, RunRow, TaskRow
 from runnotary.core.states import OPEN, State
 from runnotary.ports import Append, Appended, Refusal
 from runnotary.store import sqlite
-from runnotary.store.listing import _walks, page, teach
+from runnotary.store.listing import _walks, page
 from runnotary.store.log import SqliteStore
-from runnotary.store.sqlite import connect_reader
-from runnotary.store.sqlite import SQLITE, schema
+from runnotary.store.sqlite import SQLITE, connect_reader, schema
 from runnotary.store.verify import verify
 from tests.store.history import ACTOR, DEFINITION, START, Tale, Ticks, flow_of, open_store, run_id, small_home
 
@@ -96,7 +95,7 @@ def _try_state(memory: sqlite3.Connection, table: str, state: str, over: bool) -
     if table == "tasks":
         row = TaskRow(run_id(1), "a", "a", None, "", "", "", 0, None, None, None, None, None, "")
     row = msgspec.structs.replace(row, status=str(state), ended_at=START if over else None)
-    statement = SQL["put_run" if table == "runs" else "put_task"]
+    statement = SQLITE.sql["put_run" if table == "runs" else "put_task"]
     allowed = state in list(State) and over == (State(state) not in OPEN)
     if allowed:
         memory.execute(statement, msgspec.structs.astuple(row))
@@ -410,9 +409,8 @@ WALKED = [
 @pytest.mark.parametrize("query", WALKED)
 def test_a_page_is_walked_never_sorted(listed: SqliteStore, query: RunQuery) -> None:
     with closing(connect_reader(listed.home)) as reader:
-        teach(reader)
-        for walk in _walks(query):
-            sql, values = page(query, walk, 50)
+        for walk in _walks(query, SQLITE):
+            sql, values = page(query, walk, 50, SQLITE)
             plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert "runs" in plan[0] and not any("TEMP B-TREE" in line for line in plan), plan
             if query.status or query.flow or query.order_by != "created_at":
@@ -421,7 +419,7 @@ def test_a_page_is_walked_never_sorted(listed: SqliteStore, query: RunQuery) -> 
 
 def test_open_runs_are_read_from_their_own_index(listed: SqliteStore) -> None:
     with closing(connect_reader(listed.home)) as reader:
-        plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {SQL['open_runs']}")]
+        plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {SQLITE.sql['open_runs']}")]
     assert plan == ["SCAN runs USING INDEX runs_open"] or plan == ["SCAN runs USING COVERING INDEX runs_open"]
     assert len(listed.open_runs()) == 30
 

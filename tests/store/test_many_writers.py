@@ -15,11 +15,11 @@ from runnotary.core import chain
 from runnotary.core.errors import HomeVersion
 from runnotary.core.events import EngineNoted
 from runnotary.core.hashing import canonical
-from runnotary.store import migrate, statements
+from runnotary.store import migrate
 from runnotary.store.keys import KeyFile
 from runnotary.store.log import SqliteStore
 from runnotary.store.report import Report
-from runnotary.store.sqlite import database
+from runnotary.store.sqlite import database, migrations
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
 from tests.replay import record
@@ -70,7 +70,7 @@ def older(tmp_path: Path) -> Path:
     home = tmp_path / "older"
     home.mkdir()
     with closing(sqlite3.connect(database(home), isolation_level=None)) as connection:
-        connection.executescript("".join(statements.migrations()[:2]))
+        connection.executescript("".join(migrations()[:2]))
         connection.execute(f"PRAGMA application_id = {migrate.APPLICATION}")
         connection.execute("PRAGMA user_version = 2")
         connection.execute("BEGIN")

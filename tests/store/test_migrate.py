@@ -13,35 +13,36 @@ import pytest
 
 from runnotary.core.errors import HomeVersion
 from runnotary.core.queries import RunQuery
-from runnotary.store import migrate, statements
+from runnotary.store import migrate
 from runnotary.store.log import SqliteStore
-from runnotary.store.sqlite import database
-from runnotary.store.sqlite import SQLITE
+from runnotary.store.sqlite import SqliteConnection, database, migrations, schema
 from runnotary.store.verify import verify
 from tests.store.history import flow_of, open_store, small_home
 
 
-def nothing(connection: sqlite3.Connection) -> None:
+def nothing(connection: SqliteConnection) -> None:
     pass
 
 
-def described(connection: sqlite3.Connection) -> list[Any]:
+def described(connection: SqliteConnection) -> list[Any]:
     """Return the schema as words, without the comments and spaces that differ between the two ways."""
-    rows = connection.execute(SQL["schema"]).fetchall()
+    rows = connection.ask("schema").fetchall()
     return [(kind, name, table, " ".join(sql.split())) for kind, name, table, sql in rows]
 
 
 @pytest.fixture
-def memory() -> Iterator[Callable[[], sqlite3.Connection]]:
+def memory() -> Iterator[Callable[[], SqliteConnection]]:
     """Return a function that opens a database in memory; all are closed afterwards."""
     with ExitStack() as opened:
-        yield lambda: opened.enter_context(closing(sqlite3.connect(":memory:", isolation_level=None)))
+        yield lambda: opened.enter_context(
+            closing(sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection))
+        )
 
 
-def test_a_fresh_schema_is_a_migrated_one(memory: Callable[[], sqlite3.Connection]) -> None:
+def test_a_fresh_schema_is_a_migrated_one(memory: Callable[[], SqliteConnection]) -> None:
     fresh, migrated = memory(), memory()
-    fresh.executescript(statements.schema())
-    for step in statements.migrations():
+    fresh.executescript(schema())
+    for step in migrations():
         migrated.executescript(step)
     assert described(fresh) == described(migrated)
 
@@ -49,7 +50,7 @@ def test_a_fresh_schema_is_a_migrated_one(memory: Callable[[], sqlite3.Connectio
 def test_a_new_home_has_the_version_and_the_mark(tmp_path: Path) -> None:
     open_store(tmp_path).close()
     with closing(sqlite3.connect(database(tmp_path))) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (len(statements.migrations()),)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
         assert connection.execute("PRAGMA application_id").fetchone() == (migrate.APPLICATION,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -71,7 +72,7 @@ STEPS = [
 ]
 
 
-def test_an_older_home_is_moved_forward(memory: Callable[[], sqlite3.Connection]) -> None:
+def test_an_older_home_is_moved_forward(memory: Callable[[], SqliteConnection]) -> None:
     connection = memory()
     migrate.prepare(connection, nothing, STEPS[:1])
     migrate.prepare(connection, nothing, STEPS)
@@ -81,7 +82,7 @@ def test_an_older_home_is_moved_forward(memory: Callable[[], sqlite3.Connection]
     assert connection.execute("SELECT count(*) FROM a").fetchone() == (1,)
 
 
-def test_a_migration_that_fails_leaves_the_old_home(memory: Callable[[], sqlite3.Connection]) -> None:
+def test_a_migration_that_fails_leaves_the_old_home(memory: Callable[[], SqliteConnection]) -> None:
     connection = memory()
     migrate.prepare(connection, nothing, STEPS[:1])
     with pytest.raises(sqlite3.OperationalError):
@@ -90,8 +91,8 @@ def test_a_migration_that_fails_leaves_the_old_home(memory: Callable[[], sqlite3
     assert [row[1] for row in described(connection)] == ["a"]
 
 
-def test_a_founding_that_fails_leaves_nothing(memory: Callable[[], sqlite3.Connection]) -> None:
-    def fails(connection: sqlite3.Connection) -> None:
+def test_a_founding_that_fails_leaves_nothing(memory: Callable[[], SqliteConnection]) -> None:
+    def fails(connection: SqliteConnection) -> None:
         raise OSError("no more")
 
     connection = memory()
@@ -122,14 +123,14 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_old_sqlite_gets_a_schema_it_can_read(
-    monkeypatch: pytest.MonkeyPatch, memory: Callable[[], sqlite3.Connection]
+    monkeypatch: pytest.MonkeyPatch, memory: Callable[[], SqliteConnection]
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 0))
-    assert "STRICT;" not in statements.schema()
-    memory().executescript(statements.schema())
-    tables = statements.schema().count("CREATE TABLE")
+    assert "STRICT;" not in schema()
+    memory().executescript(schema())
+    tables = schema().count("CREATE TABLE")
     monkeypatch.undo()
-    assert statements.schema().count("STRICT;") == tables
+    assert schema().count("STRICT;") == tables
 
 
 def test_a_home_that_was_moved_forward_verifies(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_home_that_was_moved_forward_verifies(tmp_path: Path) -> None:
     new, old = small_home(tmp_path / "new"), tmp_path / "old"
     old.mkdir()
     with closing(sqlite3.connect(database(old), isolation_level=None)) as connection:
-        connection.executescript(statements.migrations()[0])
+        connection.executescript(migrations()[0])
         connection.execute(f"ATTACH '{database(new)}' AS new")
         for table in ("events", "log", "tasks", "flows", "blobs"):
             connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")

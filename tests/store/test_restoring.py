@@ -14,13 +14,13 @@ import pytest
 from runnotary.app.signing import HomeKey
 from runnotary.core import chain, notes
 from runnotary.core.errors import Conflict, Damaged, FileMissing, RolledBack
-from runnotary.store import migrate, outside, statements
+from runnotary.store import migrate, outside
 from runnotary.store.backup import backup
 from runnotary.store.keys import KeyFile
 from runnotary.store.log import SqliteStore
 from runnotary.store.report import Report
 from runnotary.store.restoring import Restored, Wanted, restore
-from runnotary.store.sqlite import database
+from runnotary.store.sqlite import database, migrations
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
 from tests.store.forging import retell, tampered
@@ -174,7 +174,7 @@ def test_a_backup_that_an_older_release_made(home: Path, tmp_path: Path) -> None
     old = tmp_path / "old"
     old.mkdir()
     with closing(sqlite3.connect(database(old), isolation_level=None)) as connection:
-        connection.executescript("".join(statements.migrations()[:2]))
+        connection.executescript("".join(migrations()[:2]))
         connection.execute(f"ATTACH '{database(home)}' AS new")
         for table in ("events", "log", "runs", "tasks", "flows", "blobs"):
             columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))

@@ -20,7 +20,7 @@ from runnotary.core.errors import FileMissing, HomeVersion, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.ports import Append
 from runnotary.store.report import Report
-from runnotary.store.sqlite import database
+from runnotary.store.sqlite import database, schema
 from runnotary.store.verify import verify
 from tests.store.history import (
     ACTOR,
@@ -228,8 +228,6 @@ def test_a_value_of_the_wrong_type_is_found(home: Path, statement: str) -> None:
 
 
 def schema_of(home: Path, *, fresh: bool = False) -> dict[str, str]:
-    from runnotary.store.statements import schema
-
     connection = sqlite3.connect(":memory:" if fresh else database(home))
     if fresh:
         connection.executescript(schema())

@@ -1,7 +1,7 @@
 """What callers in event loops ask of the writer's thread, and how they are answered.
 
-A batch is answered when it is durable, a job when it is done. What queued while the thread was at work is taken
-together.
+A batch is answered when it is durable, a job when it is done. What queued while the thread was at work is
+taken together.
 """
 
 from __future__ import annotations

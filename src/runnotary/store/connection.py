@@ -98,8 +98,8 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.ask("begin")
     try:
         yield
+        connection.ask("commit")
     except BaseException:
         if connection.in_transaction:
             connection.ask("rollback")
         raise
-    connection.ask("commit")

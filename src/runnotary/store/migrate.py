@@ -17,6 +17,7 @@ from typing import Final
 
 from runnotary.core.errors import HomeVersion
 from runnotary.store import sqlite
+from runnotary.store.connection import transaction
 from runnotary.store.sqlite import SqliteConnection
 
 APPLICATION: Final = 0x52_4E_54_59
@@ -36,8 +37,7 @@ def prepare(
         HomeVersion: a newer release, or another program, wrote this database.
     """
     steps = sqlite.migrations() if migrations is None else migrations
-    connection.ask("begin")
-    try:
+    with transaction(connection):
         version = _version(connection)
         _refuse_newer(version, len(steps))
         if version == 0:
@@ -52,11 +52,6 @@ def prepare(
         if version != len(steps):
             connection.execute(f"PRAGMA user_version = {len(steps)}")
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.ask("commit")
-    except BaseException:
-        if connection.in_transaction:
-            connection.ask("rollback")
-        raise
 
 
 def require_current(connection: SqliteConnection) -> None:

@@ -105,10 +105,7 @@ class Sealing:
                 )
             text = Checkpoint(self._origin, now.size, now.root()).text
             note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
-        except (
-            self._connection.Error,
-            OSError,
-        ) as wrong:  # a full disk, perhaps: it is tried again after a while
+        except (self._connection.Error, OSError) as wrong:  # a full disk, perhaps: tried again after a while
             log.warning("no checkpoint was signed now: %s", wrong)
             self._last, self.wanted = monotonic(), False
             return

@@ -1,7 +1,7 @@
 """The writer of a home: what SQLite and its files need besides.
 
-A full disk makes the ballast give way; room ahead in the write-ahead log keeps a commit from waiting for the file
-system; in a quiet moment the log is moved into the database.
+A full disk makes the ballast give way; room ahead in the write-ahead log keeps a commit from waiting for the
+file system; in a quiet moment the log is moved into the database.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class SqliteWriter(Writer):
         self._ballast.drop()
 
     def _write(self, commit: Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:
+        self._sqlite.ask("begin")
         commit.write(self._sqlite, blobs, leaving)
         rides = self.sealing.pending and self._durability == "full"
         if rides:

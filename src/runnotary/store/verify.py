@@ -48,8 +48,9 @@ def verify(
     trust: Trust | None = None,
     copies: Sequence[Path] = (),
 ) -> Report:
-    """Check a whole record (of a home: that in its own database), one run in it, or the runs of one flow (namespace, name). `deep` also reads every
-    blob there (of the runs) and looks for each that is named. `copies` are files with its newest checkpoint.
+    """Check a whole record (of a home: that in its own database), one run in it, or the runs of one flow
+    (namespace, name). `deep` also reads every blob there (of the runs) and looks for each that is named.
+    `copies` are files with its newest checkpoint.
 
     Raises:
         FileMissing: there is no record here.
