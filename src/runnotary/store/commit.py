@@ -25,7 +25,7 @@ class Head(msgspec.Struct, frozen=True):
 class Commit:
     """A commit in the making."""
 
-    __slots__ = ("blank", "ends", "erased", "events", "heads", "log", "rows", "spans", "tiles")
+    __slots__ = ("blank", "ends", "erased", "events", "heads", "log", "placed", "rows", "spans", "tiles")
 
     def __init__(self) -> None:
         self.events: list[tuple[bytes, int, bytes, bytes]] = []
@@ -36,18 +36,25 @@ class Commit:
         self.blank: list[tuple[bytes, int]] = []
         self.log: list[tuple[int, bytes, int, int, bytes]] = []
         self.tiles: list[tuple[int, int, bytes]] = []
+        self.placed = True
+        """Its entries of the log have positions; else they are 0, and another server will give them."""
         self.ends = False
         """Something ends with it: a checkpoint should follow soon."""
 
-    def close_log(self, tree: Range) -> None:
-        """Give each stream its log row and its leaf in the tree."""
+    def close_log(self, tree: Range | None) -> None:
+        """Give each stream its log row and its leaf in the tree; without one they are not placed yet."""
         for stream, (pos, from_seq) in self.spans.items():
             head = self.heads[stream]
             self.log.append((pos, stream, from_seq, head.seq, head.hash))
-        self.tiles += tree.grow(chain.leaf_hash(stream, seq, head) for _, stream, _, seq, head in self.log)
+        if tree is not None:
+            self.tiles += tree.grow(
+                chain.leaf_hash(stream, seq, head) for _, stream, _, seq, head in self.log
+            )
 
     def changes(self) -> list[Change]:
-        return [Change(pos, stream, from_seq, seq) for pos, stream, from_seq, seq, _ in self.log]
+        """Return what watchers are told; nothing if it has no positions yet."""
+        entries = self.log if self.placed else ()
+        return [Change(pos, stream, from_seq, seq) for pos, stream, from_seq, seq, _ in entries]
 
     def write(
         self,
@@ -55,18 +62,19 @@ class Commit:
         blobs: Sequence[tuple[bytes, bytes]],
         leaving: Sequence[bytes],
     ) -> None:
-        """Write all of it, with the blobs that come and go; the transaction begins here and stays open."""
+        """Write all of it, with the blobs that come and go, in the transaction that the caller has begun."""
         erases = bool(self.erased or self.blank or leaving)
         if erases:  # what goes is overwritten, not only forgotten
             connection.overwrite(True)
-        connection.ask("begin")
-        if erases:
             self._erase(connection, leaving)
             connection.overwrite(False)
         if blobs:
             connection.ask_many("put_blob", blobs)
         connection.ask_many("append_event", self.events)
-        connection.ask_many("append_log", self.log)
+        if self.placed:
+            connection.ask_many("append_log", self.log)
+        else:
+            connection.ask_many("append_pending", [entry[1:] for entry in self.log])
         if self.tiles:
             connection.ask_many("append_tile", self.tiles)
         self.rows.write(connection)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from runnotary.core import chain, profile
 from runnotary.core.errors import Damaged
 from runnotary.core.events import EngineNoted
+from runnotary.core.ledger import HOME
 from runnotary.ports import Append, Chance, Clock, Refusal
-from runnotary.store.connection import Connection
+from runnotary.store.connection import Connection, transaction
 from runnotary.store.sealing import LEDGER
 from runnotary.store.streams import Streams
+
+_SALT_SIZE: Final = 32
+
+
+def found(connection: Connection, now: int, chance: Chance) -> None:
+    """Write what a record begins with: the salt of its actor ids, as the first event of its ledger."""
+    event = EngineNoted(kind=HOME, data={"salt": chance.token(_SALT_SIZE).hex()})
+    nonce = chance.token(chain.NONCE_SIZE)
+    sealed = chain.seal(LEDGER, 1, chain.GENESIS, now, chain.ENGINE_ACTOR, event, nonce)
+    connection.ask_many("append_event", [(LEDGER, 1, sealed.envelope, sealed.body)])
+    connection.ask_many("append_log", [(1, LEDGER, 1, 1, sealed.hash)])
 
 
 def note_profile(connection: Connection, name: str, clock: Clock, chance: Chance) -> None:
@@ -17,18 +31,23 @@ def note_profile(connection: Connection, name: str, clock: Clock, chance: Chance
     Raises:
         Damaged: the ledger takes no fact.
     """
+    noted = profile_change(connection, name)
+    if noted is None:
+        return
+    streams = Streams(connection, chance)
+    append = Append(LEDGER, streams.end(LEDGER).seq, (noted,), clock.now(), chain.ENGINE_ACTOR)
+    commit, (result,) = streams.draft([append], trusting=False)
+    if isinstance(result, Refusal):
+        raise Damaged([f"the ledger refuses what is said of the profile: {result.message}"])
+    with transaction(connection):
+        commit.write(connection, (), ())
+
+
+def profile_change(connection: Connection, name: str) -> EngineNoted | None:
+    """Return the fact that another profile holds from now on; None if it is the one of before."""
     before: str = profile.STANDARD.name
     for seq, envelope, body in connection.ask("noted", (LEDGER,)).fetchall():
         event = None if body is None else chain.opened(seq, envelope, body).event
         if isinstance(event, EngineNoted) and event.kind == profile.NOTED:
             before = event.data["profile"]
-    if before == name:
-        return
-    streams = Streams(connection, chance)
-    noted = EngineNoted(profile.NOTED, {"profile": name})
-    append = Append(LEDGER, streams.end(LEDGER).seq, (noted,), clock.now(), chain.ENGINE_ACTOR)
-    commit, (result,) = streams.draft([append], trusting=False)
-    if isinstance(result, Refusal):
-        raise Damaged([f"the ledger refuses what is said of the profile: {result.message}"])
-    commit.write(connection, (), ())
-    connection.ask("commit")
+    return None if before == name else EngineNoted(profile.NOTED, {"profile": name})

@@ -32,6 +32,7 @@ from runnotary.core.notes import Checkpoint
 from runnotary.ports import Append, Chance, Clock, Refusal, Signer
 from runnotary.store import files, keys, migrate, outside, tree, uses
 from runnotary.store.backup import backup
+from runnotary.store.connection import transaction
 from runnotary.store.log import SqliteStore
 from runnotary.store.sealing import LEDGER, RESTORED
 from runnotary.store.sqlite import FILE, connect_reader, connect_writer, database
@@ -174,8 +175,8 @@ def _say(copy: Path, wanted: Wanted, newest: str, lost: str, clock: Clock, chanc
         commit, (result,) = streams.draft([append], trusting=False)
         if isinstance(result, Refusal):
             raise Damaged([f"the ledger refuses what is said of the restore: {result.message}"])
-        commit.write(connection, (), ())
-        connection.ask("commit")
+        with transaction(connection):
+            commit.write(connection, (), ())
     finally:
         connection.close()
 

@@ -67,12 +67,17 @@ class Sealing:
         self._size = 0
         self.note = ""
         """The newest checkpoint."""
-        row = connection.ask("newest_checkpoint").fetchone()
-        if row is not None:
-            self._size, self.note = row
+        self.covered = 0
+        """How many entries the newest durable checkpoint covers; to be read in any thread."""
+        self.look()
+
+    def look(self) -> None:
+        """See what was signed last, as of now: another server may have done that since."""
+        row = self._connection.ask("newest_checkpoint").fetchone()
+        self._size, self.note = (0, "") if row is None else row
         self._before = (self._size, self.note)
         self.covered = self._size
-        """How many entries the newest durable checkpoint covers; to be read in any thread."""
+        self._pending, self._key = None, None
 
     @property
     def size(self) -> int:

@@ -18,6 +18,9 @@ from runnotary.store.connection import Connection
 
 Result = Appended | Refusal
 
+Entry = tuple[bytes, int, int, bytes]
+"""A stream in the log: first and last event of a commit, and the head after it."""
+
 _HEADS_MAX: Final = 16_384
 _EMPTY: Final = Head(0, chain.GENESIS, 0)
 _ENDS: Final = frozenset(
@@ -43,17 +46,31 @@ class Streams:
         self._pos: int | None = None
         self._tree: Range | None = None
 
-    def draft(self, appends: Sequence[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
-        """Seal what is asked for. It counts only when it is committed: then `remember` it, else `forget`."""
+    def draft(
+        self,
+        appends: Sequence[Append],
+        *,
+        trusting: bool,
+        places: bool = True,
+        before: Sequence[Entry] = (),
+    ) -> tuple[Commit, list[Result]]:
+        """Seal what is asked for. It counts only when it is committed: then `remember` it, else `forget`.
+
+        Without `places` somebody else gives positions. `before` are entries of others that get theirs first.
+        """
         commit = Commit()
+        for stream, from_seq, seq, head in before:
+            self._heads.pop(stream, None)
+            commit.log.append((self._next_pos(len(commit.log)), stream, from_seq, seq, head))
+        commit.ends, commit.placed = bool(before), places
         nonces = self._chance.token(chain.NONCE_SIZE * sum(len(append.events) for append in appends))
         results: list[Result] = []
         used = 0
         for append in appends:
             results.append(self._seal(append, commit, nonces, used, trusting))
             used += chain.NONCE_SIZE * len(append.events)
-        if commit.spans:
-            commit.close_log(self.tree())
+        if commit.spans or before:
+            commit.close_log(self.tree() if places else None)
         return commit, results
 
     def remember(self, commit: Commit) -> None:
@@ -65,7 +82,7 @@ class Streams:
             self._heads.pop(stream, None)
         while len(self._heads) > _HEADS_MAX:
             del self._heads[next(iter(self._heads))]
-        if commit.log:
+        if commit.log and commit.placed:
             self._pos = commit.log[-1][0]
 
     def forget(self) -> None:
@@ -116,7 +133,10 @@ class Streams:
                 used += chain.NONCE_SIZE
         except Exception as error:  # noqa: BLE001 - whatever cannot be encoded is this stream's own fault
             return failed(append, f"event {seq} cannot be written: {error}")
-        pos, from_seq = commit.spans.setdefault(stream, (self._next_pos(len(commit.spans)), head.seq + 1))
+        pos, from_seq = commit.spans.setdefault(
+            stream,
+            (self._next_pos(len(commit.log) + len(commit.spans)) if commit.placed else 0, head.seq + 1),
+        )
         commit.events += sealed
         commit.ends |= append.events[-1].__class__ in _ENDS
         commit.heads[stream] = Head(seq, prev, at)

@@ -84,7 +84,7 @@ def complete(connection: Connection) -> None:
             known = {row[0] for row in connection.ask("tile_numbers", (level,))}
             for number in range(due):
                 if number not in known:
-                    connection.ask("append_tile", (level, number, nodes.tile(level, number)))
+                    connection.ask_many("append_tile", [(level, number, nodes.tile(level, number))])
         level += 1
 
 

@@ -27,7 +27,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
-from typing import ClassVar, Final
+from typing import Final
 
 from runnotary.core import chain
 from runnotary.core.errors import Conflict, Damaged
@@ -51,7 +51,7 @@ _LINGER_S: Final = 0.005
 class Writer:
     """Owns the writing connection from `start` to `close`."""
 
-    idle_seconds: ClassVar = 1.0
+    idle_seconds: float = 1.0
     """How long nobody may have asked when there is time for other work."""
 
     def __init__(
@@ -281,9 +281,9 @@ class Writer:
         self._streams.forget()
 
     def _commit(self, appends: list[Append], *, trusting: bool) -> list[Result]:
-        commit, results = self._streams.draft(appends, trusting=trusting)
+        commit, results = self._draft(appends, trusting=trusting)
         leaving, blobs = self._blobs.take_leaving(), self._blobs.take()
-        if commit.events or blobs or leaving:
+        if commit.log or blobs or leaving:
             started = perf_counter()
             try:
                 self._write(commit, blobs, leaving)
@@ -292,7 +292,7 @@ class Writer:
                 raise
             self._blobs.settled(blobs)
             self._streams.remember(commit)
-            if commit.log:
+            if commit.log and commit.placed:
                 self.position = commit.log[-1][0]
                 self.sealing.wanted |= commit.ends
             self._tell_watchers(commit.changes())
@@ -300,6 +300,9 @@ class Writer:
                 self.meter.committed(perf_counter() - started, len(commit.events))
                 self.meter.kept(sum(len(data) for _, data in blobs))
         return results
+
+    def _draft(self, appends: list[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
+        return self._streams.draft(appends, trusting=trusting)
 
     @abstractmethod
     def _write(self, commit: Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:

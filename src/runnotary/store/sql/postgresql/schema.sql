@@ -164,9 +164,22 @@ CREATE TABLE blobs (
 ALTER TABLE blobs ALTER COLUMN data SET STORAGE EXTERNAL;
 ALTER TABLE events ALTER COLUMN body SET STORAGE EXTERNAL;
 
--- What the filters on texts ask; see `listing.teach` for what they mean.
+-- What the filters on texts ask; see `sqlite.py` for what they mean.
 CREATE FUNCTION says(wanted text, said text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT strpos(lower(said COLLATE "und-x-icu"), lower(wanted COLLATE "und-x-icu")) > 0 $$;
+
+CREATE FUNCTION message_of(error text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
+$$ BEGIN
+    RETURN error::json ->> 'message';
+EXCEPTION WHEN OTHERS THEN  -- a text that PostgreSQL cannot hold, such as one with a zero byte
+    RETURN error;
+END $$;
+
+CREATE FUNCTION tells(wanted text, label text, flow text, tags text, error text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT says(wanted, label) OR says(wanted, flow)
+    OR EXISTS (SELECT 1 FROM json_array_elements_text(tags::json) AS tag WHERE says(wanted, tag))
+    OR (error <> '' AND says(wanted, message_of(error))) $$;
 
 -- Stop a commit of a server that was given up while it was away; the lock keeps it from being given up meanwhile.
 CREATE FUNCTION be_held(held bigint) RETURNS void LANGUAGE plpgsql AS

@@ -1,0 +1,106 @@
+"""What was committed, told to watchers in the order of the log, whichever server committed it.
+
+The writer of a server that gives positions tells of its own commits at once. What others placed is read from the
+log when they notify, and every second in case a notice got lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import psycopg
+
+from runnotary.core.errors import Unreachable
+from runnotary.ports import Change
+from runnotary.store.postgresql.connections import PostgresConnection
+
+Watcher = Callable[[Sequence[Change]], None]
+LOOK_SECONDS: Final = 1.0
+PIECE: Final = 1_000
+
+log = logging.getLogger("runnotary.store")
+
+
+def channel_of(connection: PostgresConnection) -> str:
+    """Return where the servers of one record notify each other: a database may hold several records."""
+    schema: str = connection.run("SELECT current_schema()").fetchone()[0]
+    return "runnotary_" + hashlib.sha256(schema.encode()).hexdigest()[:16]
+
+
+class Listener:
+    """Owns a connection and a thread from `start` to `close`."""
+
+    def __init__(self, url: str, position: int) -> None:
+        self._connection: Final = PostgresConnection(url, read_only=True)
+        self.channel: Final = channel_of(self._connection)
+        self._told = position
+        self._guard: Final = threading.Lock()
+        self._watchers: list[tuple[asyncio.AbstractEventLoop, Watcher]] = []
+        self._on: Callable[[str], None] = lambda word: None
+        self._closed = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name="runnotary-listener", daemon=True)
+
+    def start(self, on: Callable[[str], None]) -> None:
+        """Begin; `on` is told each word that another server sends, in the thread of the listener."""
+        self._on = on
+        self._thread.start()
+
+    def watch(self, called: Watcher) -> None:
+        """Call `called` with what is committed from now on, in the loop that is running now."""
+        self._watchers.append((asyncio.get_running_loop(), called))
+
+    @property
+    def position(self) -> int:
+        """Up to where the log was told."""
+        return self._told
+
+    def tell(self, changes: Sequence[Change]) -> None:
+        """Tell of commits at once, if nothing before them is still to be told; from any thread."""
+        with self._guard:
+            if changes[0].pos == self._told + 1:
+                self._hand_on(changes)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        listening = False
+        while not self._closed.is_set():
+            try:
+                if not listening:
+                    self._connection.raw.execute(f'LISTEN "{self.channel}"'.encode())
+                    listening = True
+                self._catch_up()
+                for notice in self._connection.raw.notifies(timeout=LOOK_SECONDS, stop_after=1):
+                    self._on(notice.payload)
+            except (psycopg.OperationalError, psycopg.InterfaceError, Unreachable) as error:
+                listening = False
+                if self._closed.is_set():
+                    return
+                log.warning("the database is away: %s", error)
+                with suppress(Unreachable):
+                    self._connection.again()
+
+    def _catch_up(self) -> None:
+        while True:
+            with self._guard:
+                rows = self._connection.ask("feed", (self._told, PIECE)).fetchall()
+                if rows:
+                    self._hand_on([Change(*row) for row in rows])
+            if len(rows) < PIECE:
+                return
+
+    def _hand_on(self, changes: Sequence[Change]) -> None:
+        self._told = changes[-1].pos
+        for loop, called in self._watchers:
+            with suppress(RuntimeError):  # the loop is closed: nobody watches any more
+                loop.call_soon_threadsafe(called, changes)

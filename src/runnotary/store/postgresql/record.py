@@ -1,0 +1,55 @@
+"""The record in a PostgreSQL database, for a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from runnotary.core.errors import FileMissing
+from runnotary.store.connection import Connection
+from runnotary.store.outside import refuse_rollback
+from runnotary.store.postgresql import schema
+from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnection
+from runnotary.store.report import Notebook
+
+FRESH: Final = "runnotary_fresh"
+
+
+class PostgresRecord:
+    """See `opening.Record`."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self._url: Final = url
+        self.home: Final = home
+
+    @contextmanager
+    def snapshot(self, copies: Sequence[Path]) -> Iterator[Connection]:
+        connection = PostgresConnection(self._url)
+        try:
+            empty = schema.is_empty(connection)
+            refuse_rollback(self.home, None if empty else connection, copies)
+            if empty:
+                raise FileMissing("the database holds no record", hint="start a flow with it first")
+            schema.require_current(connection)
+            connection.ask("begin_read")
+            yield connection
+        finally:
+            connection.close()
+
+    def structure(self, connection: Connection, notes: Notebook) -> None:
+        """Compare the schema with this release's, made in a place of its own that is then forgotten."""
+        stored = set(connection.ask("structure").fetchall())
+        fresh = PostgresConnection(self._url)
+        try:
+            fresh.ask("begin")
+            fresh.run(f"CREATE SCHEMA {FRESH}")
+            fresh.run(f"SET LOCAL search_path = {FRESH}")
+            fresh.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
+            meant = set(fresh.ask("structure").fetchall())
+            fresh.ask("rollback")
+        finally:
+            fresh.close()
+        for kind, name, *_ in sorted(meant ^ stored, key=repr):
+            notes.found("schema", f"{kind} {name}", "is not as this release makes it")

@@ -1,0 +1,74 @@
+"""The schema of a database: made at the first opening, moved forward at a later one, never back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runnotary.core.errors import HomeVersion
+from runnotary.store.connection import transaction
+from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnection
+
+
+def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnection], None]) -> None:
+    """Bring the database to this release's schema; `founding` writes what a new record begins with.
+
+    Making or moving a schema is one transaction, and one server does it, whoever else begins at the same time.
+
+    Raises:
+        HomeVersion: a newer release, or another program, wrote this database.
+    """
+    steps = POSTGRESQL.migrations()
+    with transaction(connection):
+        connection.ask("begin_schema")
+        version = _version(connection)
+        _refuse_newer(version, len(steps))
+        if version == len(steps):
+            return
+        if version == 0:
+            connection.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
+            founding(connection)
+        for step in steps[version:] if version else ():
+            connection.raw.execute(step.encode(), prepare=False)
+        connection.raw.execute(b"DELETE FROM release")
+        connection.ask("set_release", (len(steps),))
+
+
+def require_current(connection: PostgresConnection) -> None:
+    """Refuse to read a database of another release.
+
+    Raises:
+        HomeVersion: the schema is newer or older than this release's, or there is none.
+    """
+    version, known = _version(connection), len(POSTGRESQL.migrations())
+    _refuse_newer(version, known)
+    if version < known:
+        raise HomeVersion(
+            f"this database has schema {version}, this release reads {known}",
+            hint="start a flow with it, or run `runnotary up`, to bring it forward",
+        )
+
+
+def is_empty(connection: PostgresConnection) -> bool:
+    """Tell whether nothing was ever recorded here."""
+    return not any(name == "release" for _, name, *_ in connection.ask("schema"))
+
+
+def _version(connection: PostgresConnection) -> int:
+    tables = {name for _, name, *_ in connection.ask("schema")}
+    if "release" not in tables:
+        if tables:
+            raise HomeVersion(
+                "the database holds tables of another program",
+                hint="name another one, or another schema: …?options=-csearch_path%3DNAME",
+            )
+        return 0
+    version: int = connection.ask("release").fetchone()[0]
+    return version
+
+
+def _refuse_newer(version: int, known: int) -> None:
+    if version > known:
+        raise HomeVersion(
+            f"this database has schema {version}, this release knows {known}",
+            hint="use the release that wrote it, or a newer one",
+        )

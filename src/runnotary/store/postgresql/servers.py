@@ -1,0 +1,103 @@
+"""The servers on one database: who works, who works on which run, and who gives positions.
+
+    register → renew … renew → leave          a row of `servers`; its number is the fencing token
+    expired, or known to be dead → given up    by any other server, which takes the runs over
+
+Rules of this file:
+
+1. A server that was given up can commit nothing more: its commits ask for its row. It registers anew, with
+   another number, and begins as if it had just started.
+2. The time of a lease is the database's, so clocks of servers may differ. A database that was away itself gives
+   every server a whole lease to say that it lives.
+3. Whoever holds the lock of a server's folder on the same host knows that its process is dead, and waits for no
+   lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from runnotary.store.connection import Connection, transaction
+
+LEASE_SECONDS: Final = 10.0
+
+
+class Server(msgspec.Struct, frozen=True):
+    """What a server says about itself."""
+
+    name: str
+    """Of its folder: `<home>/servers/<name>`."""
+    host: str
+    """Where its attempts run; two servers of one host see each other's folders and processes."""
+    address: str = ""
+    lease_seconds: float = LEASE_SECONDS
+    takes_over: bool = False
+    """It goes on with runs on which no server works."""
+    is_dead: Callable[[str], bool] = lambda name: False
+    """Tells whether the process of another server on this host is known to be dead."""
+
+
+class Registration:
+    """A server's row, from `enter` to `leave`; used on the writer's connection, in its thread."""
+
+    def __init__(self, connection: Connection, server: Server) -> None:
+        self._connection: Final = connection
+        self.server: Final = server
+        self.number = 0
+        self.others = False
+        """There are other servers, to be told of commits."""
+
+    def enter(self) -> None:
+        """Take part, from now on; who is known to be dead is given up first."""
+        server = self.server
+        with transaction(self._connection):
+            self._bury()
+            row = self._connection.ask(
+                "register", (server.name, server.host, server.address, server.lease_seconds)
+            ).fetchone()
+        self.number = row[0]
+        self.resume()
+        self.look()
+
+    def resume(self) -> None:
+        """Let a new connection be this server's."""
+        self._connection.ask("work_as", (str(self.number),))
+
+    def renew(self) -> bool:
+        """Say that this server lives; False if it was given up."""
+        renewed = self._connection.ask("renew", (self.server.lease_seconds, self.number)).rowcount == 1
+        self.look()
+        return renewed
+
+    def look(self) -> None:
+        self.others = len(self._connection.ask("servers").fetchall()) > 1
+
+    def leave(self) -> None:
+        self._connection.ask("leave", (self.number,))
+
+    def give_up_expired(self) -> None:
+        """Give up the servers whose lease is over, and those that are known to be dead."""
+        for number, _, _ in self._connection.ask("expired", (self.server.lease_seconds,)).fetchall():
+            self._connection.ask("give_up", (number,))
+        self._bury()
+
+    def claim(self, run_id: bytes) -> bool:
+        """Take a run on which no server works, or which is ours; False if another works on it, or it is over."""
+        self._bury()
+        if self._connection.ask("take_run", (self.number, run_id)).rowcount == 1:
+            return True
+        row = self._connection.ask("works_on", (run_id,)).fetchone()
+        return row is not None and row[0] == self.number
+
+    def claim_left(self) -> list[bytes]:
+        """Take all runs on which no server works; return those that are ours since."""
+        left = [row[0] for row in self._connection.ask("left_runs", (-1,)).fetchall()]
+        return [run for run in left if self._connection.ask("take_run", (self.number, run)).rowcount == 1]
+
+    def _bury(self) -> None:
+        for number, name, host, _ in self._connection.ask("servers").fetchall():
+            if number != self.number and host == self.server.host and self.server.is_dead(name):
+                self._connection.ask("bury", (number,))

@@ -1,0 +1,162 @@
+"""The store of one server: a record in PostgreSQL that it shares with others.
+
+writer.py      commits, and positions if it is the integrator
+listener.py    what anybody committed, in the order of the log
+servers.py     who works on which run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from runnotary.core.errors import FileMissing
+from runnotary.ports import Chance, Clock, Signer
+from runnotary.store.blobs import LocalBlobs
+from runnotary.store.noting import found, profile_change
+from runnotary.store.outside import Outside, refuse_rollback
+from runnotary.store.postgresql import schema
+from runnotary.store.postgresql.connections import PostgresConnection
+from runnotary.store.postgresql.listener import Listener
+from runnotary.store.postgresql.servers import Server
+from runnotary.store.postgresql.writer import PostgresWriter, Sharing
+from runnotary.store.records import Records
+from runnotary.store.small_blobs import SmallBlobs
+from runnotary.store.writer import Watcher
+
+
+class PostgresStore(Records):
+    """One database: its log, its read tables; and in `blobs` its bytes, the large ones in the shared home."""
+
+    def __init__(
+        self, url: str, home: Path, writer: PostgresWriter | None = None, arriving: SmallBlobs | None = None
+    ) -> None:
+        super().__init__(writer)
+        self.home: Final = home
+        self._url: Final = url
+        self._own: Final = writer
+        self._listener: Listener | None = None
+        self.blobs = LocalBlobs(home, self._reader, arriving, writer)
+
+    @classmethod
+    def open(  # noqa: PLR0913 - all that a record is opened with
+        cls,
+        url: str,
+        home: Path,
+        *,
+        server: Server,
+        clock: Clock,
+        chance: Chance,
+        signer: Signer,
+        copies: Sequence[Path] = (),
+        witness: Sequence[str] = (),
+        profile: str = "standard",
+    ) -> PostgresStore:
+        """Open a database for writing, as one server; make the record if there is none.
+
+        Raises:
+            Unreachable: the database does not answer.
+            HomeVersion: a newer release, or another program, wrote what is there.
+            RolledBack: the record is not the one that the checkpoint in `home` was made of.
+        """
+        home.mkdir(parents=True, exist_ok=True)
+        connection = PostgresConnection(url)
+        try:
+            refuse_rollback(home, None if schema.is_empty(connection) else connection, copies)
+            schema.prepare(connection, lambda new: found(new, clock.now(), chance))
+            listener = Listener(url, connection.ask("last_pos").fetchone()[0])
+        except BaseException:
+            connection.close()
+            raise
+        arriving = SmallBlobs()
+        outside = Outside(home, copies=copies, witness=witness, witnessed=lambda note: writer.cosigned(note))
+        writer = PostgresWriter(
+            connection,
+            chance,
+            clock,
+            arriving,
+            signer=signer,
+            outside=outside,
+            server=server,
+            channel=listener.channel,
+            told=listener.tell,
+        )
+        store = cls(url, home, writer, arriving)
+        store._listener = listener
+        store.blobs.prepare()
+        writer.start()
+        changed = profile_change(store._reader(), profile)
+        if changed is not None:
+            writer.note(changed)
+        listener.start(store._heard)
+        return store
+
+    @classmethod
+    def open_read_only(cls, url: str, home: Path, copies: Sequence[Path] = ()) -> PostgresStore:
+        """Open a database for reading, whoever writes to it now.
+
+        Raises:
+            Unreachable: the database does not answer.
+            FileMissing: there is no record. HomeVersion: its schema is not this release's.
+            RolledBack: the record is not the one that the checkpoint in `home` was made of.
+        """
+        store = cls(url, home)
+        try:
+            connection = store._reader()
+            assert isinstance(connection, PostgresConnection)
+            empty = schema.is_empty(connection)
+            refuse_rollback(home, None if empty else connection, copies)
+            if empty:
+                raise FileMissing("the database holds no record", hint="start a flow with it first")
+            schema.require_current(connection)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        super().close()
+
+    def watch(self, called: Watcher) -> None:
+        """Call `called` after each commit from now on, whoever's it is, in the loop that is running now.
+
+        Raises:
+            Conflict: the record is open for reading only.
+        """
+        self._own_writer()
+        if self._listener is not None:
+            self._listener.watch(called)
+
+    def share(self, sharing: Sharing) -> None:
+        """Tell `sharing` from now on what happens to the runs of this server, in the writer's thread."""
+        if self._own is not None:
+            self._own.sharing = sharing
+
+    async def claim(self, run_id: bytes) -> bool:
+        """Take a run on which no server works, or that is ours; False if another one works on it.
+
+        Raises:
+            Conflict: the record is open for reading only.
+        """
+        writer = self._own_writer()
+        assert isinstance(writer, PostgresWriter)
+        return await writer.do(lambda: writer.claim(run_id))
+
+    def sealed(self) -> int:
+        row = self._reader().ask("newest_checkpoint").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _connect(self) -> PostgresConnection:
+        return PostgresConnection(self._url, read_only=True)
+
+    def _heard(self, word: str) -> None:
+        """Another server said something."""
+        if self._own is None:
+            return
+        if word == "pending":
+            self._own.integrate()
+        elif word == "left":
+            self._own.look_now()

@@ -1,0 +1,317 @@
+"""The writer of one server: what a database with several of them needs besides.
+
+    integrator      its commits have positions, after those of `pending` that are visible by then
+    any other       its commits go to `pending`, and the integrator is told
+
+Rules of this file:
+
+1. Every commit asks for the server's own row (`be_held`) and, if it gives positions, for the integrator's
+   (`be_integrator`); the locks last as long as the commit. So whoever was given up, or replaced, fails.
+2. The key of `events` is the condition on each stream. Where it fails, the ends of all streams are read again, and
+   those that grew come back `conflict`; the others are written.
+3. A commit whose answer got lost is looked for before anything is written again.
+4. Whoever has to sign becomes the integrator at once; the one before finds out with its next commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import psycopg
+
+from runnotary.core.errors import Unreachable
+from runnotary.core.events import Event
+from runnotary.ports import Append, Chance, Change, Clock, Refusal, Signer
+from runnotary.store.commit import Commit
+from runnotary.store.outside import Outside
+from runnotary.store.postgresql.connections import PostgresConnection, sent_together
+from runnotary.store.postgresql.servers import Registration, Server
+from runnotary.store.small_blobs import SmallBlobs
+from runnotary.store.streams import Entry, Result, unwritten
+from runnotary.store.writer import Writer
+
+GIVEN_UP: Final = "RN001"
+REPLACED: Final = "RN002"
+TRIES_MAX: Final = 10
+PAUSE_SECONDS: Final = 0.02
+BEATS: Final = 4
+"""How often a server says in the time of a lease that it lives."""
+SCRUBBED: Final = ("events", "runs", "tasks", "keys", "uses", "blobs")
+"""The tables that an erasure takes something from."""
+_TAKEN_MAX: Final = 4_096
+
+log = logging.getLogger("runnotary.store")
+
+
+class GivenUp(Exception):
+    """This server was given up while it was away."""
+
+
+class Sharing(Protocol):
+    """Told, in the writer's thread, what happens to the runs of this server."""
+
+    def taken(self, runs: Sequence[bytes]) -> None:
+        """These are ours since: nobody worked on them."""
+
+    def given_up(self) -> None:
+        """No run is ours any more."""
+
+
+class PostgresWriter(Writer):
+    """The writer of one server."""
+
+    def __init__(
+        self,
+        connection: PostgresConnection,
+        chance: Chance,
+        clock: Clock,
+        blobs: SmallBlobs,
+        *,
+        signer: Signer,
+        outside: Outside,
+        server: Server,
+        channel: str,
+        told: Callable[[Sequence[Change]], None],
+    ) -> None:
+        """`channel` is where servers notify each other; `told` is called with each commit that has positions."""
+        super().__init__(connection, chance, clock, blobs, signer=signer, outside=outside)
+        self._postgres: Final = connection
+        self.registration: Final = Registration(connection, server)
+        self.sharing: Sharing | None = None
+        self._channel: Final = channel
+        self._told: Final = told
+        self._leading = False
+        self._untaken = True
+        """There may be entries that wait for positions."""
+        self._more = False
+        self._tries = 0
+        self._beaten = 0.0
+        self.idle_seconds = server.lease_seconds / BEATS
+
+    def start(self) -> None:
+        self.registration.enter()
+        self._tell("log")
+        self._stand()
+        super().start()
+
+    def note(self, fact: Event) -> None:
+        """Write a fact into the home's ledger, sometime; from any thread."""
+        self._asking.put(lambda: self._note((fact,)))
+
+    def claim(self, run_id: bytes) -> bool:
+        """Take a run; see `Registration.claim`. In the writer's thread only."""
+        return self.registration.claim(run_id)
+
+    def integrate(self) -> None:
+        """Give positions to what waits for them, if that is ours to do; from any thread."""
+
+        def take() -> None:
+            self._untaken = True
+            while self._leading and self._untaken:
+                self._settle([])
+            self._sign()
+
+        self._asking.put(take)
+
+    def scrub(self, at_most: int) -> bool:
+        if at_most and self._postgres.ask("size").fetchone()[0] > at_most:
+            return False
+        for table in SCRUBBED:
+            self._postgres.raw.execute(f"VACUUM (FULL) {table}".encode())
+        return True
+
+    def look_now(self) -> None:
+        """See at once who is there, and who gives positions; from any thread."""
+
+        def look() -> None:
+            self._beaten = 0.0
+            self._beat()
+
+        self._asking.put(lambda: self._try(look))
+
+    # --- being one of several ---------------------------------------------------------------------
+
+    def _leads(self) -> bool:
+        return self._leading
+
+    def _lead(self) -> None:
+        number = self.registration.number
+        if not self._leading or self._postgres.ask("integrator").fetchone()[0] != number:
+            self._postgres.ask("integrate_now", (number,))
+            self._led()
+        self._untaken = True
+        while self._leading and self._untaken:
+            self._settle([])
+
+    def _stand(self) -> None:
+        """Become the integrator if there is none."""
+        if not self._leading and self._postgres.ask("integrate", (self.registration.number,)).rowcount == 1:
+            self._led()
+
+    def _led(self) -> None:
+        self._leading = self._untaken = True
+        self._streams.forget()
+        self.position = self._postgres.ask("last_pos").fetchone()[0]
+        self.sealing.look()
+
+    def _guard(self) -> None:
+        self._postgres.ask("be_held", (self.registration.number,))
+        if self._leading:
+            self._postgres.ask("be_integrator", (self.registration.number,))
+
+    def _tell(self, what: str) -> None:
+        self._postgres.ask("tell", (self._channel, what))
+
+    def _beat(self) -> None:
+        """Say that this server lives, and look after those that do not."""
+        now = time.monotonic()
+        if now - self._beaten < self.idle_seconds:
+            return
+        self._beaten = now
+        if not self.registration.renew():
+            self._start_anew()
+        self.registration.give_up_expired()
+        self._stand()
+        if self._leading:
+            self._untaken = True
+            self._settle([])
+        if self.registration.server.takes_over and self.sharing is not None:
+            taken = self.registration.claim_left()
+            if taken:
+                log.info("took over %d runs of servers that are gone", len(taken))
+                self.sharing.taken(taken)
+
+    def _start_anew(self) -> None:
+        log.warning("this server was away for longer than its lease: its runs are given up")
+        self._leading = False
+        self._forget()
+        self.registration.enter()
+        if self.sharing is not None:
+            self.sharing.given_up()
+
+    def _committed(self) -> None:
+        self._try(self._beat)
+
+    def _idle(self) -> bool:
+        self._try(self._beat)
+        return False
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except psycopg.OperationalError as error:
+            log.warning("the database is away: %s", error)
+            self._connected()
+
+    def _end(self) -> None:
+        try:
+            self.registration.leave()
+            self._tell("left")
+        finally:
+            self._postgres.close()
+
+    # --- one commit ---------------------------------------------------------------------------------
+
+    def _settle(self, appends: list[Append]) -> list[Result]:
+        self._tries = 0
+        try:
+            return super()._settle(appends)
+        except GivenUp:
+            self._start_anew()
+            lost = "this server was given up while it was away; others go on with its runs"
+            return [Refusal(append.stream, "conflict", lost) for append in appends]
+        except (Unreachable, psycopg.OperationalError) as away:
+            return [unwritten(append, str(away)) for append in appends]
+        finally:
+            self._forget_transaction()
+
+    def _draft(self, appends: list[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
+        before: list[Entry] = []
+        if self._leading and self._untaken:
+            self._postgres.ask("begin")
+            self._guard()
+            before = self._postgres.ask("take_pending").fetchall()
+            self._more = len(before) == _TAKEN_MAX
+            self._untaken = bool(before)
+        return self._streams.draft(appends, trusting=trusting, places=self._leading, before=before)
+
+    def _write(self, commit: Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:
+        database = self._postgres
+        rides = self._leading and self.sealing.pending
+        try:
+            with sent_together(database):
+                if not database.in_transaction:
+                    database.ask("begin")
+                    self._guard()
+                commit.write(database, blobs, leaving)
+                if rides:
+                    self.sealing.keep()
+                if self.registration.others and commit.log:
+                    self._tell("log" if commit.placed else "pending")
+                self._tell_meanwhile()
+                database.ask("commit")
+        except psycopg.OperationalError:
+            self._connected()
+            if not self._took_place(commit):
+                raise
+        self._untaken = self._untaken and self._more
+        if rides:
+            self.sealing.kept()
+
+    def _forget_transaction(self) -> None:
+        """End what was begun and then not needed."""
+        if self._postgres.in_transaction:
+            self._postgres.ask("rollback")
+
+    def _connected(self) -> None:
+        """See that there is a connection.
+
+        Raises:
+            Unreachable: the database is away for too long.
+        """
+        if self._postgres.raw.closed:
+            self._postgres.again()
+            self.registration.resume()
+
+    def _took_place(self, commit: Commit) -> bool:
+        if not commit.log:
+            return False
+        _, stream, _, seq, head = commit.log[-1]
+        found: bool = self._postgres.ask("entered", (stream, seq, head)).fetchone()[0]
+        return found
+
+    def _tell_watchers(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self._told(changes)
+
+    def _again(self, error: Exception) -> bool:
+        """Tell whether a batch that failed so may be tried again as a whole.
+
+        Raises:
+            GivenUp: nothing of it may be written, ever. Unreachable: the database is away.
+        """
+        if isinstance(error, Unreachable):
+            raise error
+        if not isinstance(error, psycopg.Error):
+            return False
+        self._connected()
+        if error.sqlstate == GIVEN_UP:
+            raise GivenUp
+        self._tries += 1
+        if error.sqlstate == REPLACED:
+            self._leading = False
+        elif isinstance(error, psycopg.errors.UniqueViolation):
+            if error.diag.table_name not in ("events", "log"):
+                return False
+        elif isinstance(error, psycopg.OperationalError):  # a deadlock, a lock, a restart, a cut connection
+            time.sleep(PAUSE_SECONDS * self._tries * random.random())
+        else:
+            return False
+        return self._tries < TRIES_MAX
+
+    def _is_refusal(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.IntegrityError | psycopg.DataError)
