@@ -163,6 +163,12 @@ class PostgresWriter(Writer):
         if self._leading:
             self._postgres.ask("be_integrator", (self.registration.number,))
 
+    def _keep_note(self) -> None:
+        if self.sealing.pending and self._postgres.ask("integrator").fetchone()[0] != self.registration.number:
+            self._leading = False
+            self.sealing.dropped()
+        super()._keep_note()
+
     def _tell(self, what: str) -> None:
         self._postgres.ask("tell", (self._channel, what))
 
