@@ -143,6 +143,19 @@ class Unnamed(Protocol):
         """
 
 
+class Sharing(Protocol):
+    """An engine that shares its record with others; told in its loop."""
+
+    def grown(self, changes: Sequence[Change]) -> None:
+        """Somebody committed, perhaps this engine itself."""
+
+    def taken(self, runs: Sequence[bytes]) -> None:
+        """These open runs are this engine's from now on: whoever worked on them is gone."""
+
+    def given_up(self) -> None:
+        """This engine was taken for dead: all its runs are others' by now."""
+
+
 class Store(Protocol):
     """The log and its read tables."""
 
@@ -157,6 +170,12 @@ class Store(Protocol):
 
     def head(self, stream: bytes) -> tuple[int, bytes]:
         """Return length and head of a stream; (0, 32 zero bytes) if it does not exist."""
+
+    def share(self, engine: Sharing) -> None:
+        """Tell an engine, in the loop that is running now, what others do; nobody else writes to a home."""
+
+    async def claim(self, run_id: bytes) -> bool:
+        """Let an open run be this engine's; False if it is another's, who is alive, or over."""
 
     def open_runs(self) -> list[bytes]:
         """Return the ids of runs that are not terminal, oldest first."""

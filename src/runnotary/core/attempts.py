@@ -21,6 +21,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     `variables` are the resolved `with` values (files as `{"$file": …}`, trees as `{"$dir": …}`),
     `environment` the public variables, `secrets` the name of a secret per variable name.
     `staged` are files and trees to put into the work folder under these relative names.
+    `place` names the server whose keeper may have it, where several share the record.
     `files` and `trees` are the declared outputs, `values` the declared value types.
     """
 
@@ -40,6 +41,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     trees: tuple[str, ...] = ()
     values: dict[str, str] = {}
     grace_ms: int = 10_000
+    place: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,8 @@ class Room(msgspec.Struct, frozen=True):
     """How many attempts may be started now; leases stand behind it, never counters in a run."""
 
     slots: int
+    place: str = ""
+    """Where they would run; their intents name it."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -61,9 +63,10 @@ class Turn:
     `loads` are digests of JSON values without which some key cannot be planned; `visited` counts keys.
     """
 
-    __slots__ = ("actions", "blobs", "events", "loads", "started", "visited")
+    __slots__ = ("actions", "blobs", "events", "loads", "place", "started", "visited")
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "") -> None:
+        self.place = place
         self.events: list[ev.Event] = []
         self.actions: list[Action] = []
         self.blobs: list[bytes] = []
@@ -85,7 +88,7 @@ def advance(run: Run, *, room: Room, now: int) -> Turn:
     wake(run, now)
     whole = Turn()
     while True:
-        turn = plan(run, room=Room(room.slots - whole.started), now=now)
+        turn = plan(run, room=Room(room.slots - whole.started, room.place), now=now)
         whole.visited += turn.visited
         whole.loads = turn.loads
         run.sweep = False
@@ -101,7 +104,7 @@ def advance(run: Run, *, room: Room, now: int) -> Turn:
 
 def plan(run: Run, *, room: Room, now: int) -> Turn:
     """Return what follows from the run as it stands."""
-    turn = Turn()
+    turn = Turn(room.place)
     if run.created is None or run.finished is not None:
         return turn
     if not run.tasks and not _admitted(run, turn):
@@ -327,6 +330,7 @@ def _start(run: Run, turn: Turn, key: str, ready_at: int, skips: Skips, now: int
             variables_large=large,
             environment=environment,
             staged=staged,
+            place=turn.place,
         )
     )
     turn.actions.append(Start(key))
@@ -366,4 +370,5 @@ def attempt_of(run: Run, started: ev.TaskStarted) -> Attempt:
         trees=step.trees,
         values=step.values,
         grace_ms=step.grace_ms,
+        place=started.place,
     )

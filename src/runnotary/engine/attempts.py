@@ -81,6 +81,7 @@ class Attempts:
         self._deliver: Final = deliver
         self._spawn: Final = spawn
         self._prepared: Final[dict[str, Attempt]] = {}
+        self._disowned: Final[set[str]] = set()
         executor.observe(self._observe)
 
     def starts(self, live: Live, intents: Iterable[ev.TaskStarted]) -> Starts:
@@ -178,6 +179,13 @@ class Attempts:
         number = live.run.open[key]
         self._leases.take(attempt_id(live.run.id, key, number), Lease(live.run.id, key, number))
 
+    def disown(self, live: Live) -> None:
+        """Stop the attempts of a run that is another engine's by now, and let go of them at their end."""
+        for key, number in live.run.open.items():
+            attempt = attempt_id(live.run.id, key, number)
+            self._disowned.add(attempt)
+            self._spawn(self._executor.stop(attempt, live.run.step_of(key).grace_ms))
+
     # --- inside ------------------------------------------------------------------------------------
 
     def _released(self, live: Live, ended: ev.TaskEnded) -> Awaitable[None]:
@@ -210,6 +218,11 @@ class Attempts:
                 self._fail(live, attempt.key, attempt.number, "start_failed", str(defect))
 
     def _observe(self, observation: Observation) -> None:
+        if observation.attempt in self._disowned:
+            if isinstance(observation, Ended):
+                self._disowned.discard(observation.attempt)
+                self._await(self._executor.release(observation.attempt, keep=False))
+            return
         lease = self._leases.of(observation.attempt)
         live = self._live_of(lease.run) if lease else None
         if lease is None or live is None:

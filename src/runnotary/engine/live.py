@@ -38,6 +38,8 @@ class Live:
         self.inbox: deque[Stimulus | Command] = deque()
         self.driving = False
         self.again = False
+        self.seen = 0
+        """How long the stream is, as somebody else told."""
         self.renew: set[str] = set()
         self.watchers: list[Callable[[], None]] = []
         self.done: list[asyncio.Future[None]] = []

@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from runnotary.core import events as ev
-from runnotary.core.chain import ENGINE_ACTOR, run_stream
+from runnotary.core.chain import ENGINE_ACTOR, RUN, run_stream
 from runnotary.core.decide import Stimulus, decide
 from runnotary.core.documents import key_rows, rows, use_rows
 from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError
@@ -30,15 +30,13 @@ from runnotary.core.plan import Room, Start, Stop, Turn, advance
 from runnotary.core.rows import TaskRow
 from runnotary.core.run import Run
 from runnotary.engine.attempts import Attempts
+from runnotary.engine.background import Background
 from runnotary.engine.leases import Leases, Load
 from runnotary.engine.ledger import LedgerWriter
 from runnotary.engine.live import Command, Gone, Live, answer, by_actor
 from runnotary.engine.parts import Parts
 from runnotary.engine.timers import Timers
-from runnotary.ports import (
-    Executor,
-    Refusal,
-)
+from runnotary.ports import Change, Executor, Refusal
 
 Intents = Mapping[str, ev.TaskStarted]
 DISK_FULL: Final = "disk_full"
@@ -49,7 +47,8 @@ log = logging.getLogger("runnotary.engine")
 class Engine:
     """Runs flows over the ports it is given; one per home."""
 
-    def __init__(self, parts: Parts, executor: Executor, *, slots: int) -> None:
+    def __init__(self, parts: Parts, executor: Executor, *, slots: int, place: str = "") -> None:
+        """`place` names this engine among those that share the record; its attempts are to be found there."""
         self._store: Final = parts.store
         self._blobs: Final = parts.blobs
         self._clock: Final = parts.clock
@@ -57,9 +56,11 @@ class Engine:
         self._flow_of: Final = parts.flow_of
         self._ledger: Final = LedgerWriter(parts)
         self._leases: Final = Leases(slots)
+        self._place: Final = place
         self._timers: Final = Timers(parts.clock, self._due)
         self._live: dict[bytes, Live] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background: Final = Background()
+        self._spawn: Final = self._background.spawn
         self._draining = False
         self._attempts: Final = Attempts(
             executor=executor,
@@ -74,8 +75,9 @@ class Engine:
     # --- what the service asks ---------------------------------------------------------------------
 
     def open(self) -> None:
-        """Clear away what the engine before us had no time for."""
+        """Clear away what the engine before us had no time for, and listen to others from now on."""
         self._attempts.sweep()
+        self._store.share(self)
 
     async def create(self, run_id: bytes, created: ev.RunCreated, actor: bytes) -> None:
         """Accept a run; on return it is durable and its first attempts are ordered.
@@ -98,10 +100,34 @@ class Engine:
     async def adopt(self, run_id: bytes, *, renew: bool = False) -> None:
         """Take up an open run: fold its log, find its open attempts again, plan on.
 
-        `renew` is a person's wish to go on: an attempt that turns out lost is tried again.
+        `renew` is a person's wish to go on: an attempt that turns out lost is tried again. Nothing happens
+        to a run that another engine works on.
         """
         if run_id not in self._live:
             await self._adopted(run_id, renew=renew)
+
+    # --- what others do to the record --------------------------------------------------------------
+
+    def grown(self, changes: Sequence[Change]) -> None:
+        """Look again at runs of ours to which somebody else added something."""
+        for change in changes:
+            live = self._live.get(change.stream[1:]) if change.stream[:1] == RUN else None
+            if live is not None and change.seq > live.run.seq:
+                live.seen = change.seq
+                if not live.driving:
+                    self._poke(live)
+
+    def taken(self, runs: Sequence[bytes]) -> None:
+        """Go on with runs of which the engine is gone."""
+        for run_id in runs:
+            self._spawn(self.adopt(run_id))
+
+    def given_up(self) -> None:
+        """See which runs are still ours; what others go on with, they do without our attempts."""
+        for live in list(self._live.values()):
+            live.seen = live.run.seq + 1
+            if not live.driving:
+                self._poke(live)
 
     async def command(self, run_id: bytes, stimulus: Stimulus, actor: bytes) -> None:
         """Apply a command; on return it is durable.
@@ -121,7 +147,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Tell whether a turn or an action is under way (a simulator moves time only when none is)."""
-        return bool(self._tasks)
+        return bool(self._background)
 
     @property
     def load(self) -> Load:
@@ -160,14 +186,11 @@ class Engine:
         """Let turns under way finish their commit; what is outside goes on without us."""
         self.drain()
         self._timers.clear()
-        while self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=5)
-            if all(task.done() for task in self._tasks):
-                break
-            for task in self._tasks:
-                task.cancel()
+        await self._background.close()
 
     async def _adopted(self, run_id: bytes, *, renew: bool = False) -> Live | None:
+        if not await self._store.claim(run_id) or run_id in self._live:
+            return None
         live = Live(replay(run_id, self._store.read(run_stream(run_id)), self._flow_of))
         live.run.touched.clear()
         if live.run.finished is not None:
@@ -192,6 +215,9 @@ class Engine:
         try:
             while live.again and self._live.get(live.run.id) is live:
                 live.again = False
+                if live.seen > live.run.seq:
+                    await self._reload(live)
+                    break
                 now = max(self._clock.now(), live.run.at)
                 stimuli, live.inbox = live.inbox, deque()
                 answers = [entry.answer for entry in stimuli if isinstance(entry, Command)]
@@ -272,7 +298,7 @@ class Engine:
     async def _planned(self, live: Live, now: int) -> Turn:
         whole = Turn()
         while True:
-            room = Room(0 if self._draining else self._leases.free)
+            room = Room(0 if self._draining else self._leases.free, self._place)
             turn = advance(live.run, room=room, now=now)
             for action in turn.actions:
                 if isinstance(action, Start):
@@ -305,19 +331,27 @@ class Engine:
             return True
         if starts:
             starts.abandon()
-        self._drop(live)
         if refusal.code != "conflict" or not expected:
+            self._drop(live)
             raise refusal.error(f"run {live.run.text} could not be stored")
-        about = {"run": live.run.text}
-        log.warning(
-            "run %s grew elsewhere; it is folded and planned again", live.run.text, extra={"about": about}
-        )
-        again = await self._adopted(live.run.id)
-        if again is not None:
-            again.watchers, again.done = live.watchers, live.done
-        else:
-            answer(live.done, None)
+        await self._reload(live)
         return False
+
+    async def _reload(self, live: Live) -> None:
+        """Fold a run again that grew elsewhere; if it is over, or another engine's, let go of it."""
+        about = {"run": live.run.text}
+        log.info("run %s grew elsewhere; it is folded again", live.run.text, extra={"about": about})
+        self._drop(live)
+        again = await self._adopted(live.run.id)
+        if again is None:
+            self._attempts.disown(live)
+            answer(live.done, None)
+            return
+        again.watchers, again.done = live.watchers, live.done
+        again.inbox.extend(live.inbox)
+        live.inbox.clear()
+        for watcher in again.watchers:
+            watcher()
 
     def _perform(self, live: Live, turn: Turn, intents: Intents, ended: Iterable[ev.TaskEnded]) -> None:
         """Do what the committed turn ordered, and let go of what it has the receipt for."""
@@ -352,15 +386,3 @@ class Engine:
         """Let a run leave memory and wake whoever waited for it."""
         self._drop(live)
         answer([*live.done, *answers], error)
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(_guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _guarded(work: Awaitable[None]) -> None:
-    try:
-        await work
-    except Exception:  # a defect in one run must not silence the others
-        log.exception("unexpected failure in the engine")

@@ -24,6 +24,7 @@ from runnotary.core.errors import (
     InvalidRunInput,
     KeyReused,
     PermissionDenied,
+    RunnotaryError,
     RunNotFound,
     VersionTaken,
 )
@@ -165,7 +166,13 @@ class Service:
             known = self.replayed(by, key, body)
             if known is not None:
                 return known, True
-            return await self._accept(submission, by, key, body), False
+            try:
+                return await self._accept(submission, by, key, body), False
+            except RunnotaryError:
+                known = self.replayed(by, key, body)  # another server was asked the same at the same time
+                if known is None:
+                    raise
+                return known, True
 
     async def rerun(
         self, run_id: bytes, by: ev.By, *, key: str = "", trigger: ev.Trigger | None = None
@@ -259,8 +266,7 @@ class Service:
         if State(row.status) in TERMINAL:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id)
-        if self._engine.holds(run_id):
-            await self._engine.command(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
+        await self._delivery.deliver(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
 
     async def update(self, run_id: bytes, by: ev.By, set: dict[str, Json], if_seq: int | None = None) -> None:
         """Change label, tags, labels, monitors or managers, also of a run that is over; durable on return.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from runnotary.ports import Chance, Clock, Signer
+from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store import migrate, tree, uses
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.noting import found, note_profile
@@ -105,6 +105,14 @@ class SqliteStore(Records):
             store.close()
             raise
         return store
+
+    def share(self, engine: Sharing) -> None:
+        """Nobody else writes to a home."""
+
+    async def claim(self, run_id: bytes) -> bool:
+        """Every run of a home is its engine's."""
+        del run_id
+        return True
 
     def _connect(self) -> SqliteConnection:
         return connect_reader(self.home)

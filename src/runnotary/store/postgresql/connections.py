@@ -2,9 +2,9 @@
 
 Rules of this file:
 
-1. One connection of a server writes, and it is the writer thread's. Every other one is read-only by its session.
-2. A reader whose connection was cut connects anew and asks again: what it asked changed nothing. Whoever writes
-   has to find out first what became of the commit (`writer.py`).
+1. One connection of a server writes, and it is the writer thread's. Every other one is read-only.
+2. A reader whose connection was cut connects anew and asks again: what it asked changed nothing. Whoever
+   writes has to find out first what became of the commit (`writer.py`).
 3. What is written for many rows is one statement: the rows go as one array for each column.
 """
 
@@ -39,7 +39,7 @@ _FETCHED: Final = 2_000
 _ORDERED: Final = frozenset(
     {"append_event", "put_blob", "put_run", "put_task", "put_flow", "put_key", "put_use"}
 )
-"""Written in the order of their keys: two servers that wait for each other's rows would else do so for ever."""
+"""Written in the order of their keys: two servers would else wait for each other's rows."""
 
 _first_two: Final = itemgetter(0, 1)
 

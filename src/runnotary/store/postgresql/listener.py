@@ -1,7 +1,7 @@
 """What was committed, told to watchers in the order of the log, whichever server committed it.
 
-The writer of a server that gives positions tells of its own commits at once. What others placed is read from the
-log when they notify, and every second in case a notice got lost.
+The writer of a server that gives positions tells of its own commits at once. What others placed is read from
+the log when they notify, and every second in case a notice got lost.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnectio
 def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnection], None]) -> None:
     """Bring the database to this release's schema; `founding` writes what a new record begins with.
 
-    Making or moving a schema is one transaction, and one server does it, whoever else begins at the same time.
+    Making or moving a schema is one transaction, and one server does it, whoever else begins just then.
 
     Raises:
         HomeVersion: a newer release, or another program, wrote this database.

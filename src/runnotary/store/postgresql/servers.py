@@ -7,10 +7,9 @@ Rules of this file:
 
 1. A server that was given up can commit nothing more: its commits ask for its row. It registers anew, with
    another number, and begins as if it had just started.
-2. The time of a lease is the database's, so clocks of servers may differ. A database that was away itself gives
-   every server a whole lease to say that it lives.
-3. Whoever holds the lock of a server's folder on the same host knows that its process is dead, and waits for no
-   lease.
+2. The time of a lease is the database's, so clocks of servers may differ. A database that was away itself
+   gives every server a whole lease to say that it lives.
+3. Whoever can lock a server's folder on the same host knows that its process is dead, and waits for no lease.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Registration:
         self._bury()
 
     def claim(self, run_id: bytes) -> bool:
-        """Take a run on which no server works, or which is ours; False if another works on it, or it is over."""
+        """Take a run on which no server works, or which is ours; False if another does, or it is over."""
         self._bury()
         if self._connection.ask("take_run", (self.number, run_id)).rowcount == 1:
             return True

@@ -7,12 +7,14 @@ servers.py     who works on which run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from runnotary.core.errors import FileMissing
-from runnotary.ports import Chance, Clock, Signer
+from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.noting import found, profile_change
 from runnotary.store.outside import Outside, refuse_rollback
@@ -20,7 +22,7 @@ from runnotary.store.postgresql import schema
 from runnotary.store.postgresql.connections import PostgresConnection
 from runnotary.store.postgresql.listener import Listener
 from runnotary.store.postgresql.servers import Server
-from runnotary.store.postgresql.writer import PostgresWriter, Sharing
+from runnotary.store.postgresql.writer import PostgresWriter
 from runnotary.store.records import Records
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.writer import Watcher
@@ -130,10 +132,17 @@ class PostgresStore(Records):
         if self._listener is not None:
             self._listener.watch(called)
 
-    def share(self, sharing: Sharing) -> None:
-        """Tell `sharing` from now on what happens to the runs of this server, in the writer's thread."""
+    def share(self, engine: Sharing) -> None:
+        """Tell an engine, in the loop that is running now, what other servers do."""
+        loop = asyncio.get_running_loop()
+
+        def shared(tell: Callable[[Sharing], None]) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell, engine)
+
         if self._own is not None:
-            self._own.sharing = sharing
+            self._own.shared = shared
+            self.watch(engine.grown)
 
     async def claim(self, run_id: bytes) -> bool:
         """Take a run on which no server works, or that is ours; False if another one works on it.

@@ -7,8 +7,8 @@ Rules of this file:
 
 1. Every commit asks for the server's own row (`be_held`) and, if it gives positions, for the integrator's
    (`be_integrator`); the locks last as long as the commit. So whoever was given up, or replaced, fails.
-2. The key of `events` is the condition on each stream. Where it fails, the ends of all streams are read again, and
-   those that grew come back `conflict`; the others are written.
+2. The key of `events` is the condition on each stream. Where it fails, the ends of all streams are read
+   again, and those that grew come back `conflict`; the others are written.
 3. A commit whose answer got lost is looked for before anything is written again.
 4. Whoever has to sign becomes the integrator at once; the one before finds out with its next commit.
 """
@@ -19,13 +19,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import psycopg
 
 from runnotary.core.errors import Unreachable
 from runnotary.core.events import Event
-from runnotary.ports import Append, Chance, Change, Clock, Refusal, Signer
+from runnotary.ports import Append, Chance, Change, Clock, Refusal, Sharing, Signer
 from runnotary.store.commit import Commit
 from runnotary.store.outside import Outside
 from runnotary.store.postgresql.connections import PostgresConnection, sent_together
@@ -51,20 +51,10 @@ class GivenUp(Exception):
     """This server was given up while it was away."""
 
 
-class Sharing(Protocol):
-    """Told, in the writer's thread, what happens to the runs of this server."""
-
-    def taken(self, runs: Sequence[bytes]) -> None:
-        """These are ours since: nobody worked on them."""
-
-    def given_up(self) -> None:
-        """No run is ours any more."""
-
-
 class PostgresWriter(Writer):
     """The writer of one server."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a writer needs, and what several of them do
         self,
         connection: PostgresConnection,
         chance: Chance,
@@ -77,13 +67,16 @@ class PostgresWriter(Writer):
         channel: str,
         told: Callable[[Sequence[Change]], None],
     ) -> None:
-        """`channel` is where servers notify each other; `told` is called with each commit that has positions."""
+        """`channel` is where servers notify each other; `told` is called with commits that have positions."""
         super().__init__(connection, chance, clock, blobs, signer=signer, outside=outside)
         self._postgres: Final = connection
         self.registration: Final = Registration(connection, server)
-        self.sharing: Sharing | None = None
+        self.shared: Callable[[Callable[[Sharing], None]], None] | None = None
+        """Tells the engine something, in its loop."""
         self._channel: Final = channel
         self._told: Final = told
+        self._suspended = False
+        """The engine does not know yet that it was given up: nothing that it asks for is written."""
         self._leading = False
         self._untaken = True
         """There may be entries that wait for positions."""
@@ -164,7 +157,10 @@ class PostgresWriter(Writer):
             self._postgres.ask("be_integrator", (self.registration.number,))
 
     def _keep_note(self) -> None:
-        if self.sealing.pending and self._postgres.ask("integrator").fetchone()[0] != self.registration.number:
+        if (
+            self.sealing.pending
+            and self._postgres.ask("integrator").fetchone()[0] != self.registration.number
+        ):
             self._leading = False
             self.sealing.dropped()
         super()._keep_note()
@@ -185,19 +181,28 @@ class PostgresWriter(Writer):
         if self._leading:
             self._untaken = True
             self._settle([])
-        if self.registration.server.takes_over and self.sharing is not None:
+        if self.registration.server.takes_over and self.shared is not None:
             taken = self.registration.claim_left()
             if taken:
                 log.info("took over %d runs of servers that are gone", len(taken))
-                self.sharing.taken(taken)
+                self.shared(lambda engine: engine.taken(taken))
 
     def _start_anew(self) -> None:
         log.warning("this server was away for longer than its lease: its runs are given up")
         self._leading = False
         self._forget()
         self.registration.enter()
-        if self.sharing is not None:
-            self.sharing.given_up()
+        if self.shared is not None:
+            self._suspended = True
+            self.shared(self._give_up)
+
+    def _give_up(self, engine: Sharing) -> None:
+        """Let the engine know, in its loop; what it asked for before is refused, whatever came of it."""
+        engine.given_up()
+        self._asking.put(self._resume)
+
+    def _resume(self) -> None:
+        self._suspended = False
 
     def _committed(self) -> None:
         self._try(self._beat)
@@ -225,11 +230,10 @@ class PostgresWriter(Writer):
     def _settle(self, appends: list[Append]) -> list[Result]:
         self._tries = 0
         try:
-            return super()._settle(appends)
+            return _refused(appends) if self._suspended else super()._settle(appends)
         except GivenUp:
             self._start_anew()
-            lost = "this server was given up while it was away; others go on with its runs"
-            return [Refusal(append.stream, "conflict", lost) for append in appends]
+            return _refused(appends)
         except (Unreachable, psycopg.OperationalError) as away:
             return [unwritten(append, str(away)) for append in appends]
         finally:
@@ -321,3 +325,8 @@ class PostgresWriter(Writer):
 
     def _is_refusal(self, error: Exception) -> bool:
         return isinstance(error, psycopg.IntegrityError | psycopg.DataError)
+
+
+def _refused(appends: Sequence[Append]) -> list[Result]:
+    lost = "this server was given up while it was away; others go on with its runs"
+    return [Refusal(append.stream, "conflict", lost) for append in appends]
