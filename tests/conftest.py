@@ -1,9 +1,12 @@
 """With RUNNOTARY_REQUIRE_ALL=1 a test that skips, or is expected to fail, fails the session."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.postgres import Postgres, running
 
 # How fast a machine draws examples is no property of ours: a busy one must not fail a test.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,3 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
     runs_in_an_xdist_worker = hasattr(config, "workerinput")
     if REQUIRE_ALL and not runs_in_an_xdist_worker:
         config.pluginmanager.register(NothingIsLeftOut(), "nothing-is-left-out")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this worker's own, started when the first test asks for it."""
+    with running() as server:
+        yield server

@@ -23,7 +23,18 @@ from runnotary.core.hashing import digest
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, Row, RunRow, TaskRow
 from runnotary.core.states import OPEN
-from runnotary.ports import Append, Appended, Beside, Change, Done, Ended, Erasure, Observation, Refusal
+from runnotary.ports import (
+    Append,
+    Appended,
+    Beside,
+    Change,
+    Done,
+    Ended,
+    Erasure,
+    Observation,
+    Refusal,
+    Sharing,
+)
 from tests.store.oracle import counted, listed, wanted
 
 
@@ -211,6 +222,12 @@ class MemoryStore:
 
     def head(self, stream: bytes) -> tuple[int, bytes]:
         return len(self.streams.get(stream, [])), self.heads.get(stream, GENESIS)
+
+    def share(self, engine: Sharing) -> None:
+        pass  # nobody else writes here
+
+    async def claim(self, run_id: bytes) -> bool:
+        return True
 
     def open_runs(self) -> list[bytes]:
         return sorted(row.id for row in self.run_rows.values() if row.status in OPEN)

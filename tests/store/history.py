@@ -20,6 +20,7 @@ from runnotary.core.ledger import changed
 from runnotary.core.run import Run
 from runnotary.ports import Append, Appended, Refusal
 from runnotary.store.log import SqliteStore
+from runnotary.store.records import Records
 
 BY = ev.By("user:test")
 ACTOR = b"\x07" * 16
@@ -107,7 +108,7 @@ class Tale:
             key=key, attempt=1, ready_at=at, executor="process", fingerprint=digest(key.encode())
         )
 
-    def ended(self, key: str, store: SqliteStore, verdict: Any = "success") -> ev.TaskEnded:
+    def ended(self, key: str, store: Records, verdict: Any = "success") -> ev.TaskEnded:
         text = f"{key} of run {self.number}\n".encode()
         log = store.blobs.put(text)
         content = text * (2000 if self._large else 1)
@@ -133,7 +134,7 @@ class Tale:
         counts = {state.value: count for state, count in self.run.counts.items() if count}
         return ev.RunFinished(status=status, outputs={"rows": 3}, counts=counts)
 
-    async def tell(self, store: SqliteStore, *, until: int = 4) -> None:
+    async def tell(self, store: Records, *, until: int = 4) -> None:
         """Append the whole run in four turns, or the first of them."""
         store.blobs.put(DEFINITION)
         turns = [
@@ -150,7 +151,7 @@ def assert_appended(results: list[Appended | Refusal]) -> None:
     assert all(isinstance(result, Appended) for result in results), results
 
 
-async def push_flow(store: SqliteStore, name: str, clock: Ticks) -> None:
+async def push_flow(store: Records, name: str, clock: Ticks) -> None:
     """Register a flow, as an engine would."""
     event = ev.DefinitionChanged(
         flow=name, flow_id="01HF000000000000000000TEST", definition=store.blobs.put(DEFINITION), by=BY
@@ -162,20 +163,25 @@ async def push_flow(store: SqliteStore, name: str, clock: Ticks) -> None:
     assert_appended(await store.append([Append(stream, ledger.seq, (event,), at, ACTOR, (row,))]))
 
 
+async def tell_small(store: Records) -> None:
+    """Fill a new record with three finished runs, one that is open, and two flows."""
+    clock = Ticks()
+    await push_flow(store, "report", clock)
+    for number in (1, 2, 3):
+        await Tale(number, clock, large=number == 2).tell(store)
+    await Tale(4, clock).tell(store, until=2)
+    await push_flow(store, "other", clock)
+
+
+def fill_small(store: Records) -> None:
+    """Fill a new record, see `tell_small`, and close it."""
+    try:
+        asyncio.run(tell_small(store))
+    finally:
+        store.close()
+
+
 def small_home(home: Path) -> Path:
-    """Make a home with three finished runs, one that is open, and two flows; close it."""
-
-    async def fill() -> None:
-        clock = Ticks()
-        store = open_store(home)
-        try:
-            await push_flow(store, "report", clock)
-            for number in (1, 2, 3):
-                await Tale(number, clock, large=number == 2).tell(store)
-            await Tale(4, clock).tell(store, until=2)
-            await push_flow(store, "other", clock)
-        finally:
-            store.close()
-
-    asyncio.run(fill())
+    """Make a home with the small history of `tell_small`; close it."""
+    fill_small(open_store(home))
     return home

@@ -17,17 +17,18 @@ from runnotary.core.queries import RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow
 from runnotary.ports import Append, Appended, Change, Erasure, Refusal, Store
 from tests.simulation.world import MemoryStore
-from tests.store.history import ACTOR, START, Tale, Ticks, open_store, run_id
+from tests.store.conftest import DATABASES, place_in
+from tests.store.history import ACTOR, START, Tale, Ticks, run_id
 
 NOTE = ev.EngineNoted("test")
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=[*DATABASES, "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    opened = open_store(tmp_path / "home")
+    opened = place_in(request.param, tmp_path / "home", request).open()
     yield opened
     opened.close()
 
