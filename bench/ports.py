@@ -9,7 +9,7 @@ from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import GENESIS, Recorded
 from runnotary.core.queries import ContentQuery, RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, Unnamed
+from runnotary.ports import Append, Appended, Beside, Change, Ended, Observation, Refusal, Sharing, Unnamed
 
 
 class NullStore:
@@ -34,6 +34,12 @@ class NullStore:
 
     def head(self, stream: bytes) -> tuple[int, bytes]:
         return self._length.get(stream, 0), GENESIS
+
+    def share(self, engine: Sharing) -> None:
+        pass  # nobody else writes here
+
+    async def claim(self, run_id: bytes) -> bool:
+        return True
 
     def open_runs(self) -> list[bytes]:
         return []

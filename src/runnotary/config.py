@@ -16,6 +16,9 @@ import msgspec
 from runnotary.core.errors import InvalidInput
 
 FILE: Final = "runnotary.toml"
+DATABASE: Final = "runnotary.db"
+SHARED: Final = ("postgresql://", "postgres://")
+SQLITE: Final = "sqlite:///"
 FOLDER: Final = ".runnotary"
 
 
@@ -35,6 +38,12 @@ class Setting(msgspec.Struct, frozen=True):
 
 SETTINGS: Final = (
     Setting("home", "", "data directory; else the nearest `.runnotary` upwards, else `./.runnotary`"),
+    Setting(
+        "database_url",
+        "",
+        "database that servers share: `postgresql://…`; else the home's own: `sqlite:///…`",
+    ),
+    Setting("lease", 10, "seconds after which a server of a shared database that says nothing is given up"),
     Setting("durability", "full", "`full`: an acknowledged fact survives a power cut", ("full", "normal")),
     Setting("profile", "standard", "`regulated`: reasons, credentials, four eyes", ("standard", "regulated")),
     Setting(
@@ -101,6 +110,13 @@ class Settings(msgspec.Struct, frozen=True):
     traces: Literal["off", "otlp"] = "off"
     profile: Literal["standard", "regulated"] = "standard"
     self_approval: Literal["allowed", "refused"] = "allowed"
+    database_url: str = ""
+    lease: int = 10
+
+    @property
+    def shared(self) -> bool:
+        """Tell whether the record is in a database that several servers may share."""
+        return self.database_url.startswith(SHARED)
 
     @property
     def copies(self) -> tuple[Path, ...]:
@@ -136,7 +152,8 @@ def load(
             ((place, value) for place, value in places if value not in (None, "")), ("", setting.default)
         )
         values[setting.name] = _checked(setting, place, value)
-    values["home"] = Path(values["home"]).absolute() if values["home"] else _nearest(here)
+    values["database_url"], own = _database(values["database_url"])
+    values["home"] = Path(own or values["home"]).absolute() if own or values["home"] else _nearest(here)
     values["url"] = _address(values["url"], overruled=bool(flags.get("home")) and not flags.get("url"))
     if flags.get("home") and _is_copy(values["home"]):
         values["checkpoint_copies"] = ""
@@ -168,6 +185,17 @@ def _checked(setting: Setting, place: str, value: Any) -> Any:
     return text
 
 
+def _database(url: str) -> tuple[str, str]:
+    """Return the address of a shared database, or the home that the address of its own one names."""
+    if not url or url.startswith(SHARED):
+        return url, ""
+    home, name = os.path.split(url.removeprefix(SQLITE))
+    if url.startswith(SQLITE) and name == DATABASE:
+        return "", home or "."
+    said = f"database_url is postgresql://… or {SQLITE}HOME/{DATABASE}, not {url.split('@')[-1]!r}"
+    raise InvalidInput(said)
+
+
 def _address(url: str, *, overruled: bool) -> str:
     """Return the address of the server; none if a home was named on the command line itself."""
     if overruled:
@@ -179,7 +207,7 @@ def _address(url: str, *, overruled: bool) -> str:
 
 def _is_copy(home: Path) -> bool:
     """Tell whether a home is the backup of another, whose checkpoints are none of its own."""
-    return (home / "runnotary.db").exists() and not (home / "checkpoint").exists()
+    return (home / DATABASE).exists() and not (home / "checkpoint").exists()
 
 
 def _nearest(here: Path) -> Path:

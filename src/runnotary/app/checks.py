@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -31,10 +30,10 @@ def restored(settings: Settings, source: Path, *, reason: str, accept_loss: bool
         RolledBack: a checkpoint outside is newer than the backup.
     """
     wanted = Wanted(by=operating_user(), reason=reason, accept_loss=accept_loss, copies=settings.copies)
-    handle = locked(settings.home)
+    seat = locked(settings.home)
     try:
         return restore(
             source, settings.home, wanted, clock=SystemClock(), chance=SystemChance(), signer_of=HomeKey
         )
     finally:
-        os.close(handle)
+        seat.close()

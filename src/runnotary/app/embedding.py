@@ -45,7 +45,7 @@ class EmbeddedHome:
             raise
 
     async def _opened(self, settings: Settings) -> App:
-        self._session = await LocalSession.open(settings)
+        self._session = await LocalSession.open(settings, serves=True)
         serving = served(self._session.home, local=operating_user())
         self._closing = serving.closing
         self._adopting = asyncio.ensure_future(adopt_all(self._session.home))

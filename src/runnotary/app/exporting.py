@@ -25,7 +25,7 @@ from runnotary.core.rows import RunRow
 from runnotary.engine.reader import Reader
 from runnotary.exports.material import Evidence, LogRow, Material, Stored, Tombstone
 from runnotary.ports import Export
-from runnotary.store.log import SqliteStore
+from runnotary.store.records import Records
 
 Json = Any
 LOOKS: Final = 20
@@ -35,7 +35,7 @@ PIECE: Final = 1024 * 1024
 class Exporting:
     """The exports of one home. Its loop is the one in which `export` is called."""
 
-    def __init__(self, store: SqliteStore, reader: Reader) -> None:
+    def __init__(self, store: Records, reader: Reader) -> None:
         self._store: Final = store
         self._reader: Final = reader
 

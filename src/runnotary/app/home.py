@@ -7,9 +7,7 @@ directory as the keeper's. Reading needs neither.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,11 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
-from runnotary.app.signing import HomeKey
+from runnotary.app import stores
+from runnotary.app.seats import LOCK, Seat, attempt_folder, free_seat, held, is_free, seat_of
 from runnotary.app.system import SystemChance, SystemClock
 from runnotary.config import Settings
 from runnotary.core import definition
-from runnotary.core.errors import HomeLocked, RunNotFound
+from runnotary.core.errors import HomeLocked
 from runnotary.core.flow import Flow
 from runnotary.core.profile import PROFILES, Profile
 from runnotary.engine.access import Access
@@ -34,11 +33,11 @@ from runnotary.engine.reader import Reader
 from runnotary.engine.service import Service
 from runnotary.executors.process import rendezvous
 from runnotary.executors.process.executor import ProcessExecutor, ProcessSettings
+from runnotary.executors.process.several import SeveralExecutors
 from runnotary.executors.secrets import Secrets
 from runnotary.ports import Blobs
 from runnotary.store.blobs import LocalBlobs
-from runnotary.store.log import SqliteStore
-from runnotary.store.outside import refuse_rollback
+from runnotary.store.records import Records
 
 Json = Any
 FLOWS_HELD: Final = 256
@@ -62,12 +61,12 @@ class HomeFiles:
     """Where bytes of a home lie as files."""
 
     def __init__(self, home: Path, blobs: LocalBlobs) -> None:
-        self._attempts: Final = home.absolute() / "attempts"
+        self._home: Final = home.absolute()
         self._blobs: Final = blobs
 
     def stream(self, attempt: str, kind: str) -> Path:
         """Return where a running attempt writes `stdout` or `stderr`."""
-        return self._attempts / attempt / kind
+        return attempt_folder(self._home, attempt) / kind
 
     def blob(self, digest: str) -> Path | None:
         """Return the file that a large blob is."""
@@ -75,7 +74,7 @@ class HomeFiles:
         return path if path.is_file() else None
 
 
-def proofs_of(settings: Settings, store: SqliteStore, parts: Parts, reader: Reader) -> Proofs:
+def proofs_of(settings: Settings, store: Records, parts: Parts, reader: Reader) -> Proofs:
     """Return what a home can prove."""
 
     def check(**words: Json) -> Json:
@@ -86,9 +85,9 @@ def proofs_of(settings: Settings, store: SqliteStore, parts: Parts, reader: Read
     return Proofs(store, parts, Questions(reader, HomeFiles(settings.home, store.blobs)), check)
 
 
-def store_of(reader: Reader) -> SqliteStore:
-    """Return the store that a reader of a home here reads."""
-    assert isinstance(reader.store, SqliteStore)
+def store_of(reader: Reader) -> Records:
+    """Return the store that a reader of a record here reads."""
+    assert isinstance(reader.store, Records)
     return reader.store
 
 
@@ -99,12 +98,7 @@ def reading(settings: Settings) -> Iterator[Reader]:
     Raises:
         RunNotFound: nothing was ever recorded there. RolledBack: what was is gone, or older.
     """
-    if not (settings.home / "runnotary.db").exists():
-        refuse_rollback(settings.home, None, settings.copies)
-        raise RunNotFound(
-            f"nothing is recorded in {settings.home}", hint="start a flow: runnotary start FILE"
-        )
-    store = SqliteStore.open_read_only(settings.home, settings.copies)
+    store = stores.opened_read_only(settings)
     try:
         yield Reader(store, store.blobs, Flows(store.blobs))
     finally:
@@ -112,35 +106,43 @@ def reading(settings: Settings) -> Iterator[Reader]:
 
 
 class Embedded:
-    """An engine in this process, holding its home's lock from `open` to `close`."""
+    """An engine in this process, holding its folder's lock from `open` to `close`.
 
-    def __init__(self, settings: Settings) -> None:
+    The folder is the home or, if several servers share a database, one of our own in it.
+    """
+
+    def __init__(self, settings: Settings, *, serves: bool = False) -> None:
         """Take the lock and connect the parts; the event loop must be running.
+
+        `serves`: it lasts, and goes on with runs that other servers left.
 
         Raises:
             HomeLocked: another engine holds the home.
         """
         self.settings: Final = settings
-        self._lock = locked(settings.home)
+        self._seat: Final = free_seat(settings.home) if settings.shared else locked(settings.home)
+        self.folder: Final = self._seat.folder
         clock, chance = SystemClock(), SystemChance()
         try:
-            self.store: Final = _opened(settings, clock, chance)
+            self.store: Final = stores.opened(settings, self._seat, serves=serves)
         except BaseException:
-            os.close(self._lock)
+            self._seat.close()
             raise
         self.blobs: Final = self.store.blobs
         flows = Flows(self.blobs)
-        self.executor: Final = ProcessExecutor(
-            settings.home,
-            self.blobs,
-            Secrets(command=settings.secret_command.split()),
-            settings=ProcessSettings(log_limit=settings.log_limit),
+        self._inherited: Final[list[Seat]] = []
+        own = self._executor(self.folder)
+        self.executor: Final = (
+            SeveralExecutors(self._seat.name, own, self._inherit) if settings.shared else own
         )
         parts = Parts(self.store, self.blobs, clock, chance, flows, profile_of(settings))
         self.parts: Final = parts
         self.access: Final = Access(parts)
-        self.engine: Final = Engine(parts, self.executor, slots=settings.slots)
+        place = self._seat.name if settings.shared else ""
+        self.engine: Final = Engine(parts, self.executor, slots=settings.slots, place=place)
         self.engine.open()
+        if settings.shared:
+            self.store.watch(self.access.grown)
         self.service: Final = Service(
             self.engine,
             parts,
@@ -155,7 +157,25 @@ class Embedded:
         await self.engine.close()
         await self.executor.close()
         self.store.close()
-        os.close(self._lock)
+        for seat in (*self._inherited, self._seat):
+            seat.close()
+
+    def _executor(self, folder: Path) -> ProcessExecutor:
+        settings = self.settings
+        return ProcessExecutor(
+            folder,
+            self.blobs,
+            Secrets(command=settings.secret_command.split()),
+            settings=ProcessSettings(log_limit=settings.log_limit),
+        )
+
+    def _inherit(self, name: str) -> ProcessExecutor | None:
+        """Take the folder of a server that is gone, with its keeper, until we end."""
+        seat = seat_of(self.settings.home, name)
+        if seat is None:
+            return None
+        self._inherited.append(seat)
+        return self._executor(seat.folder)
 
 
 def profile_of(settings: Settings) -> Profile:
@@ -165,48 +185,22 @@ def profile_of(settings: Settings) -> Profile:
     return msgspec.structs.replace(profile, self_approval=allowed)
 
 
-def _opened(settings: Settings, clock: SystemClock, chance: SystemChance) -> SqliteStore:
-    return SqliteStore.open(
-        settings.home,
-        clock=clock,
-        chance=chance,
-        signer=HomeKey(settings.home),
-        durability=settings.durability,
-        copies=settings.copies,
-        witness=shlex.split(settings.witness),
-        profile=settings.profile,
-    )
-
-
-def locked(home: Path) -> int:
-    """Take a home for this process; closing the handle that is returned lets go of it.
+def locked(home: Path) -> Seat:
+    """Take a home for this process; closing what is returned lets go of it.
 
     Raises:
         HomeLocked: another engine works there.
     """
     home.mkdir(parents=True, exist_ok=True)
-    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise HomeLocked(f"another engine works in {home}") from None
-    return handle
+    seat = held(home)
+    if seat is None:
+        raise HomeLocked(f"another engine works in {home}")
+    return seat
 
 
 def is_locked(home: Path) -> bool:
     """Tell whether an engine works in the home now; asking stands in nobody's way."""
-    try:
-        handle = os.open(home / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return (home / LOCK).exists() and not is_free(home)
 
 
 def engine_socket(home: Path) -> Path:

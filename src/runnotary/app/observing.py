@@ -11,7 +11,6 @@ import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from runnotary.app.home import Embedded
@@ -60,18 +59,13 @@ async def observed(settings: Settings, home: Embedded) -> AsyncIterator[Metrics]
 
 def _watch(metrics: Metrics, home: Embedded) -> None:
     """Let the metrics ask how things stand."""
-    engine, database = home.engine, home.settings.home / "runnotary.db"
+    engine, store = home.engine, home.store
     metrics.watch("runs_open", "Runs that are not over", lambda: engine.load.runs)
     metrics.watch("tasks_queued", "Tasks that are ready and wait for a slot", lambda: engine.load.queued)
     metrics.watch("slots", "Attempts that may run at once", lambda: engine.load.slots)
     metrics.watch("slots_used", "Attempts that run", lambda: engine.load.used)
-    metrics.watch("log_position", "Commits of streams in the log so far", home.store.position)
-    metrics.watch("database_bytes", "The database and its write-ahead log", lambda: _size(database))
-
-
-def _size(database: Path) -> int:
-    parts = (database, database.with_name(f"{database.name}-wal"))
-    return sum(part.stat().st_size for part in parts if part.exists())
+    metrics.watch("log_position", "Commits of streams in the log so far", store.position)
+    metrics.watch("database_bytes", "The database and its write-ahead log", store.size)
 
 
 def _namespace_of(store: Store, run: bytes) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 from runnotary.app import home
 from runnotary.app.home import is_locked
+from runnotary.app.seats import attempt_folder
+from runnotary.app.stores import has_servers
 from runnotary.config import Settings
 from runnotary.core.states import OPEN
 from runnotary.engine.reader import Reader as Reader
@@ -65,6 +67,8 @@ def document_of(settings: Settings, name: str) -> Json:
 
 def has_engine(settings: Settings) -> bool:
     """Tell whether an engine works on the runs there now; a server is one."""
+    if settings.shared and not settings.url:
+        return has_servers(settings)
     return bool(settings.url) or is_locked(settings.home)
 
 
@@ -99,4 +103,4 @@ def shell_of(settings: Settings, attempt: str) -> Shell | None:
 
 
 def _attempt_folder(settings: Settings, attempt: str) -> Path:
-    return settings.home.absolute() / "attempts" / attempt
+    return attempt_folder(settings.home.absolute(), attempt)

@@ -105,7 +105,7 @@ def serve(settings: Settings, *, ready: Callable[[str, str], None]) -> None:
 
 async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None:
     async with AsyncExitStack() as held:
-        session = await LocalSession.open(settings)
+        session = await LocalSession.open(settings, serves=True)
         held.push_async_callback(session.close)
         local, mode = _mode(settings, session.home)
         listening = _listening(settings)
@@ -131,7 +131,7 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
         while not (server.started or answering.done()):
             await asyncio.sleep(0.005)
         if server.started:
-            held.enter_context(announced(settings.home, _address(listening)))
+            held.enter_context(announced(session.home.folder, _address(listening)))
             ready(_address(listening), mode)
             held.push_async_callback(_ended, asyncio.ensure_future(adopt_all(session.home)))
         await answering

@@ -22,6 +22,7 @@ from runnotary.app.home import Embedded, engine_socket
 from runnotary.app.intake import StartRequest, find, keep, nameless, taken_in
 from runnotary.app.proving import answered as proven
 from runnotary.app.system import new_key, operating_user
+from runnotary.app.watching import Watching
 from runnotary.config import Settings
 from runnotary.core.errors import AlreadyEnded, HomeLocked, InvalidInput, Unreachable
 from runnotary.core.ids import from_text, to_text
@@ -137,17 +138,18 @@ class LocalSession:
 
     def __init__(self, home: Embedded) -> None:
         self.home = home
-        self._server = ControlServer(engine_socket(home.settings.home), self._handle, self._watch)
+        self._watching = Watching(home)
+        self._server = ControlServer(engine_socket(home.folder), self._handle, self._watch)
 
     @classmethod
-    async def open(cls, settings: Settings) -> LocalSession:
-        """Take the home.
+    async def open(cls, settings: Settings, *, serves: bool = False) -> LocalSession:
+        """Take the home, or become one of the servers of a shared database; `serves`: to last.
 
         Raises:
             HomeLocked: another engine holds it.
         """
-        opened = cls(Embedded(settings))
-        await opened._server.open(settings.home)
+        opened = cls(Embedded(settings, serves=serves))
+        await opened._server.open(opened.home.folder)
         return opened
 
     async def start(self, request: StartRequest) -> str:
@@ -219,17 +221,8 @@ class LocalSession:
         if not self.home.engine.holds(from_text(run)):
             await self.home.service.adopt(from_text(run), operating_user(), renew=renew)
 
-    async def changes(self, run: str) -> AsyncIterator[None]:
-        changed = asyncio.Event()
-        self.home.engine.watch(from_text(run), changed.set)
-        ended = self.home.engine.ended(from_text(run))
-        ended.add_done_callback(lambda _: changed.set())
-        yield  # whoever looked before we watched looks again
-        while not ended.done():
-            await changed.wait()
-            changed.clear()
-            yield
-        ended.result()
+    def changes(self, run: str) -> AsyncIterator[None]:
+        return self._watching.changes(from_text(run))
 
     def drain(self) -> None:
         self.home.engine.drain()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from runnotary.app import stores
 from runnotary.config import Settings
 from runnotary.core.chain import run_stream
 from runnotary.core.errors import Damaged, InvalidInput, TaskNotFound
@@ -14,7 +15,6 @@ from runnotary.core.ids import task_id, to_text
 from runnotary.core.notes import PublicKey
 from runnotary.core.run import split_key
 from runnotary.store.keys import public_key_of
-from runnotary.store.log import SqliteStore
 from runnotary.store.report import Finding, Report
 from runnotary.store.verify import verify, verify_record
 from runnotary.store.verify_log import Trust
@@ -44,9 +44,10 @@ def checked(
     trust = trust_of(settings, checkpoint)
     try:
         if record_only:
-            report = verify_record(settings.home, trust=trust, copies=settings.copies)
+            report = verify_record(stores.record_of(settings), trust=trust, copies=settings.copies)
         else:
-            report = verify(settings.home, run=run, flow=flow, deep=deep, trust=trust, copies=settings.copies)
+            record = stores.record_of(settings)
+            report = verify(record, run=run, flow=flow, deep=deep, trust=trust, copies=settings.copies)
     except Damaged as wrong:  # there is nothing to look at
         findings = tuple(Finding(wrong.code, str(settings.home), said) for said in wrong.findings)
         report = Report(checked={}, findings=findings, more=0, not_proven=())
@@ -63,7 +64,7 @@ def _task(settings: Settings, run: bytes, name: str) -> Json:
         TaskNotFound: none does.
     """
     events: dict[str, list[int]] = {}
-    store = SqliteStore.open_read_only(settings.home, settings.copies)
+    store = stores.opened_read_only(settings)
     try:
         for record in store.read(run_stream(run), after=1):  # the first has a key of another kind
             key = getattr(record.event, "key", "")

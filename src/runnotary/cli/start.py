@@ -12,6 +12,7 @@ from runnotary.app.intake import ExecRequest, StartRequest, is_file
 from runnotary.app.planning import planned
 from runnotary.app.records import document_of, reading, shown_status
 from runnotary.app.session import Session
+from runnotary.app.stores import is_new
 from runnotary.cli import copying, words
 from runnotary.cli.asked import duration_ms, json_object, pairs, settings_of
 from runnotary.cli.following import LEFT, Followed, View, accepted, follow
@@ -134,7 +135,7 @@ def told(args: Namespace, settings: Settings, run: str) -> int:
 
 
 def _run(args: Namespace, settings: Settings, request: StartRequest, view: View, target: Path | None) -> int:
-    if not settings.url and not (settings.home / "runnotary.db").exists():
+    if not settings.url and is_new(settings):
         planned(request, settings)  # what is refused makes no home
     followed = follow(settings, lambda engine: engine.start(request), view)
     status = concluded(args, settings, followed)

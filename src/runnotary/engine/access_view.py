@@ -9,14 +9,14 @@ from __future__ import annotations
 import hmac
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from runnotary.core import access, principals
 from runnotary.core.access import DEFAULT, NOTHING, AccessState, Token
-from runnotary.core.chain import ledger_stream
+from runnotary.core.chain import LEDGER, ledger_stream
 from runnotary.core.errors import InvalidInput, NamespaceNotFound, TokenNotFound
 from runnotary.core.events import AccessChanged, By
 from runnotary.core.permissions import (
@@ -34,7 +34,7 @@ from runnotary.core.permissions import (
 )
 from runnotary.core.times import maybe
 from runnotary.core.times import to_text as time_text
-from runnotary.ports import Clock, Store
+from runnotary.ports import Change, Clock, Store
 
 Json = Any
 VOUCHED_MAX: Final = 64
@@ -60,6 +60,11 @@ class AccessView:
                 self._fold(name)
             self._is_whole = True
         return self._folded
+
+    def grown(self, changes: Sequence[Change]) -> None:
+        """Look again at the ledgers at the next question, if somebody wrote into one."""
+        if any(change.stream[:1] == LEDGER for change in changes):
+            self._is_whole = False
 
     def begin_anew(self) -> None:
         """Fold from the beginning at the next question: what was said before was erased and said again."""

@@ -106,6 +106,12 @@ class SqliteStore(Records):
             raise
         return store
 
+    def size(self) -> int:
+        """Return how many bytes the database has, with what is not moved into it yet."""
+        path = database(self.home)
+        parts = (path, path.with_name(f"{path.name}-wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())
+
     def share(self, engine: Sharing) -> None:
         """Nobody else writes to a home."""
 

@@ -27,7 +27,7 @@ from runnotary.core.ledger import Ledger, fold, salt_of
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import ContentQuery, RunQuery
 from runnotary.core.rows import FlowRow, KeyRow, RunRow, TaskRow
-from runnotary.ports import Append, Appended, Beside, Change, KeyEnd, Meter, Refusal
+from runnotary.ports import Append, Appended, Beside, Change, KeyEnd, Meter, Refusal, Sharing
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.clearing import Clearing
 from runnotary.store.connection import Connection
@@ -52,6 +52,18 @@ class Records(Clearing):
         self._writer = writer
         self._here = threading.local()
         self._readers: list[Connection] = []
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return how many bytes the database has."""
+
+    @abstractmethod
+    def share(self, engine: Sharing) -> None:
+        """See the port `Store`."""
+
+    @abstractmethod
+    async def claim(self, run_id: bytes) -> bool:
+        """See the port `Store`."""
 
     @abstractmethod
     def _connect(self) -> Connection:

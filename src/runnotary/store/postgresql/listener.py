@@ -66,6 +66,10 @@ class Listener:
             if changes[0].pos == self._told + 1:
                 self._hand_on(changes)
 
+    def leave(self) -> None:
+        """Tell nobody anything any more; `close` follows."""
+        self._closed.set()
+
     def close(self) -> None:
         self._closed.set()
         if self._thread.is_alive():

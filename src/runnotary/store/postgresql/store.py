@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -119,8 +119,10 @@ class PostgresStore(Records):
 
     def close(self) -> None:
         if self._listener is not None:
+            self._listener.leave()
+        super().close()  # the writer says that it leaves, which wakes the listener too
+        if self._listener is not None:
             self._listener.close()
-        super().close()
 
     def watch(self, called: Watcher) -> None:
         """Call `called` after each commit from now on, whoever's it is, in the loop that is running now.
@@ -154,6 +156,10 @@ class PostgresStore(Records):
         assert isinstance(writer, PostgresWriter)
         return await writer.do(lambda: writer.claim(run_id))
 
+    def size(self) -> int:
+        """Return how many bytes the tables have, with their indexes."""
+        return int(self._reader().ask("size").fetchone()[0])
+
     def sealed(self) -> int:
         row = self._reader().ask("newest_checkpoint").fetchone()
         return 0 if row is None else int(row[0])
@@ -169,3 +175,17 @@ class PostgresStore(Records):
             self._own.integrate()
         elif word == "left":
             self._own.look_now()
+
+
+def is_new(url: str) -> bool:
+    """Tell whether nothing was ever recorded in a database."""
+    with closing(PostgresConnection(url, read_only=True)) as connection:
+        return schema.is_empty(connection)
+
+
+def has_servers(url: str) -> bool:
+    """Tell whether a server works on the record of a database."""
+    with closing(PostgresConnection(url, read_only=True)) as connection:
+        if schema.is_empty(connection):
+            return False
+        return any(not expired for *_, expired in connection.ask("servers"))
