@@ -113,8 +113,8 @@ def test_no_work_is_handed_to_a_thread_in_the_engine_or_the_core() -> None:
 
 
 def test_the_log_is_written_by_one_thread_that_waits_for_its_queue() -> None:
-    """Another takes checkpoints out of the home, where a disk or a witness may be slow, one syncs a large file
-    while it is hashed, and one hears what other servers committed to the same database.
+    """Another takes checkpoints out of the home, where a disk or a witness may be slow, one syncs a large
+    file while it is hashed, and one hears what other servers committed to the same database.
     """
     threads = {place for place, _, called in ALL if called == "threading.Thread"}
     assert threads == {
