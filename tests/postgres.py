@@ -1,8 +1,8 @@
-"""A real PostgreSQL for the tests, started by them: one for each worker, each test with a schema of its own.
+"""A real PostgreSQL for the tests, started by them: one for each worker, a schema for each test.
 
-The binaries are Debian's (package `postgresql`) or those on PATH. It lives in a temporary folder, listens on a
-free port of 127.0.0.1, asks for a password and syncs its disk, as in production. A guardian stops it and removes
-its folder once the tests are gone, however they went.
+The binaries are Debian's (package `postgresql`) or those on PATH. It lives in a temporary folder, listens on
+a free port of 127.0.0.1, asks for a password and syncs its disk, as in production. A guardian stops it and
+removes its folder once the tests are gone, however they went.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Postgres:
             yield connection
 
     def terminate(self, which: str = "true", values: Sequence[Any] = ()) -> int:
-        """Cut the connections of servers for which `which` holds, a condition on pg_stat_activity; how many."""
+        """Cut those connections of servers for which a condition on pg_stat_activity holds; how many."""
         cut = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             f" WHERE application_name = 'runnotary' AND {which}"

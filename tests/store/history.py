@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from runnotary.app.signing import HomeKey
 from runnotary.core import chain
 from runnotary.core import events as ev
@@ -23,6 +25,7 @@ from runnotary.store.log import SqliteStore
 from runnotary.store.records import Records
 
 BY = ev.By("user:test")
+NOTE = ev.EngineNoted("test")
 ACTOR = b"\x07" * 16
 START = 1_700_000_000_000_000
 DOCUMENT: dict[str, Any] = {
@@ -185,3 +188,40 @@ def small_home(home: Path) -> Path:
     """Make a home with the small history of `tell_small`; close it."""
     fill_small(open_store(home))
     return home
+
+
+def note(name: str, expected: int = 0, event: ev.Event = NOTE) -> Append:
+    """Return an append of one event to a ledger."""
+    return Append(chain.ledger_stream(name), expected, (event,), START, ACTOR)
+
+
+def append(store: Records, *batch: Append) -> list[Appended | Refusal]:
+    return asyncio.run(_append(store, batch))
+
+
+async def _append(store: Records, batch: tuple[Append, ...]) -> list[Appended | Refusal]:
+    return await store.append(batch)
+
+
+def codes(results: list[Appended | Refusal]) -> list[str]:
+    return [result.code if isinstance(result, Refusal) else "ok" for result in results]
+
+
+def tell_forty(store: Records) -> None:
+    """Append forty runs that differ in what a listing filters by."""
+    clock = Ticks()
+    for number in range(1, 41):
+        tale = Tale(number, clock)
+        turn = tale.turn(tale.created())
+        row = msgspec.structs.replace(
+            turn.rows[0],
+            flow="odd" if number % 2 else "even",
+            namespace="other" if number > 35 else "default",
+            tags='["tenth","x"]' if number % 10 == 0 else "[]",
+            parent=run_id(1) if number in (5, 6) else None,
+        )
+        append(store, msgspec.structs.replace(turn, rows=(row,)))
+        if number > 30:
+            status = "failed" if number > 35 else "success"
+            ended = msgspec.structs.replace(row, status=status, ended_at=clock.now())
+            append(store, Append(tale.stream, 1, (NOTE,), clock.now(), ACTOR, (ended,)))

@@ -42,6 +42,9 @@ class Place(Protocol):
     def tell(self, sql: str, values: Sequence[Any] = ()) -> Rows:
         """Run a statement as somebody who has the database, past the store; `?` stands for a value."""
 
+    def columns(self, table: str) -> list[str]:
+        """Return the columns of a table, in order."""
+
 
 class SqlitePlace:
     """A home with its own database."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,21 +14,29 @@ import pytest
 
 from runnotary.core import chain
 from runnotary.core import events as ev
-from runnotary.core.errors import Conflict, Damaged, FileMissing
-from runnotary.core.ids import to_text
+from runnotary.core.errors import Damaged, FileMissing
 from runnotary.core.permissions import Visible
 from runnotary.core.queries import RunQuery
-from runnotary.core.rows import FlowRow, RunRow, TaskRow
+from runnotary.core.rows import RunRow, TaskRow
 from runnotary.core.states import OPEN, State
-from runnotary.ports import Append, Appended, Refusal
 from runnotary.store import sqlite
 from runnotary.store.listing import _walks, page
 from runnotary.store.log import SqliteStore
 from runnotary.store.sqlite import SQLITE, connect_reader, schema
 from runnotary.store.verify import verify
-from tests.store.history import ACTOR, DEFINITION, START, Tale, Ticks, flow_of, open_store, run_id, small_home
-
-NOTE = ev.EngineNoted("test")
+from tests.store.history import (
+    START,
+    Tale,
+    Ticks,
+    append,
+    codes,
+    flow_of,
+    note,
+    open_store,
+    run_id,
+    small_home,
+    tell_forty,
+)
 
 
 @pytest.fixture
@@ -44,22 +51,6 @@ def store(home: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def note(name: str, expected: int = 0, event: ev.Event = NOTE) -> Append:
-    return Append(chain.ledger_stream(name), expected, (event,), START, ACTOR)
-
-
-def append(store: SqliteStore, *batch: Append) -> list[Appended | Refusal]:
-    return asyncio.run(_append(store, batch))
-
-
-async def _append(store: SqliteStore, batch: tuple[Append, ...]) -> list[Appended | Refusal]:
-    return await store.append(batch)
-
-
-def codes(results: list[Appended | Refusal]) -> list[str]:
-    return [result.code if isinstance(result, Refusal) else "ok" for result in results]
-
-
 def traced(store: SqliteStore) -> list[str]:
     """Return a list that fills with every statement the writer executes, but for pragmas."""
     seen: list[str] = []
@@ -70,14 +61,10 @@ def traced(store: SqliteStore) -> list[str]:
     return seen
 
 
-def test_the_tables_have_the_columns_of_the_structs(home: Path) -> None:
+def test_one_table_holds_the_events(home: Path) -> None:
     open_store(home).close()
-    reader = connect_reader(home)
-    for table, kind in (("runs", RunRow), ("tasks", TaskRow), ("flows", FlowRow)):
-        columns = [row[1] for row in reader.execute(f"PRAGMA table_info({table})")]
-        assert columns == list(kind.__struct_fields__)
-    tables = [row[0] for row in reader.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    reader.close()
+    with closing(connect_reader(home)) as reader:
+        tables = [row[0] for row in reader.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     assert [table for table in tables if "event" in table] == ["events"]
 
 
@@ -155,61 +142,18 @@ def test_small_blobs_ride_in_the_next_commit(store: SqliteStore, home: Path) -> 
     with_none_waiting.close()
 
 
-def test_a_blob_put_last_is_there_after_closing(home: Path) -> None:
-    store = open_store(home)
-    name = store.blobs.put(b"last words")
-    store.close()
-    again = SqliteStore.open_read_only(home)
-    assert again.blobs.get(name) == b"last words"
-    again.close()
-
-
-# --- whoever breaks a batch is refused alone --------------------------------------------------------
-
-
-def test_a_body_too_large_is_refused_alone(store: SqliteStore) -> None:
-    large = ev.EngineNoted("large", {"text": "x" * ev.BODY_MAX})
-    results = append(store, note("a"), note("b", 0, large), note("c"))
-    assert codes(results) == ["ok", "failed", "ok"]
-
-
-def test_an_event_that_cannot_be_written_is_refused_alone(store: SqliteStore) -> None:
-    results = append(store, note("a"), note("b", 0, ev.EngineNoted("odd", {"value": object()})), note("c"))
-    assert codes(results) == ["ok", "failed", "ok"]
-
-
-def test_a_row_that_the_schema_forbids_is_refused_alone(store: SqliteStore, home: Path) -> None:
-    good, bad = Tale(1, Ticks()), Tale(2, Ticks())
+def test_a_batch_with_a_culprit_is_written_in_parts(store: SqliteStore) -> None:
+    bad = Tale(2, Ticks())
     turn = bad.turn(bad.created())
-    forbidden = msgspec.structs.replace(turn.rows[0], status="success")
     seen = traced(store)
-    results = append(
+    append(
         store,
         note("a"),
-        msgspec.structs.replace(turn, rows=(forbidden,)),
-        good.turn(good.created()),
+        msgspec.structs.replace(turn, rows=(msgspec.structs.replace(turn.rows[0], status="success"),)),
+        note("b"),
     )
-    assert codes(results) == ["ok", "failed", "ok"]
-    assert store.run(good.id) is not None and store.run(bad.id) is None
-    assert list(store.read(bad.stream)) == []
     # Together, then each alone: the two good ones commit, the bad one rolls back.
     assert seen.count("COMMIT") == 2
-    store.blobs.put(DEFINITION)
-    append(store, turn)
-    store.close()
-    assert verify(home).findings == ()
-
-
-def test_a_writer_that_someone_overtook_finds_its_place_again(store: SqliteStore, home: Path) -> None:
-    """A second writer is a defect elsewhere; it must not become a hole or a fork here."""
-    append(store, note("a"))
-    other = open_store(home)
-    assert codes(append(other, note("a", 1), note("b"))) == ["ok", "ok"]
-    other.close()
-    assert codes(append(store, note("a", 1), note("b", 0), note("c"))) == ["conflict", "conflict", "ok"]
-    assert codes(append(store, note("a", 2))) == ["ok"]
-    store.close()
-    assert verify(home).ok
 
 
 def test_a_failing_disk_refuses_and_recovers(store: SqliteStore, home: Path) -> None:
@@ -230,65 +174,7 @@ def test_a_failing_disk_refuses_and_recovers(store: SqliteStore, home: Path) -> 
     again.close()
 
 
-def test_heads_that_were_forgotten_are_read_again(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runnotary.store.streams._HEADS_MAX", 4)
-    for number in range(12):
-        append(store, note(f"n{number}"))
-    for number in range(12):
-        assert codes(append(store, note(f"n{number}", 1))) == ["ok"]
-
-
-# --- around the loop --------------------------------------------------------------------------------
-
-
-def test_a_caller_that_gave_up_does_not_stop_the_others(store: SqliteStore) -> None:
-    async def impatient() -> None:
-        gone = asyncio.ensure_future(store.append([note("gone")]))
-        await asyncio.sleep(0)
-        gone.cancel()
-        assert codes(await store.append([note("stays")])) == ["ok"]
-
-    asyncio.run(impatient())
-    assert store.head(chain.ledger_stream("gone"))[0] == 1
-
-
-def test_callers_in_several_loops_are_all_answered(store: SqliteStore) -> None:
-    found: list[str] = []
-
-    def in_a_thread(number: int) -> None:
-        for expected in range(10):
-            found.extend(codes(append(store, note(f"t{number}", expected))))
-
-    threads = [threading.Thread(target=in_a_thread, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == ["ok"] * 40
-
-
-def test_a_closed_store_refuses(home: Path) -> None:
-    store = open_store(home)
-    store.close()
-    assert codes(append(store, note("a"))) == ["unwritten"]
-    store.close()
-
-
 # --- reading beside the writer ----------------------------------------------------------------------
-
-
-def test_a_reader_in_another_place_sees_what_is_committed(store: SqliteStore, home: Path) -> None:
-    reader = SqliteStore.open_read_only(home)
-    append(store, note("a"))
-    assert reader.head(chain.ledger_stream("a"))[0] == 1
-    assert reader.home_salt() == store.home_salt()
-    with pytest.raises(Conflict):
-        append(reader, note("a", 1))
-    with pytest.raises(Conflict):
-        reader.blobs.put(b"x")
-    reader.close()
 
 
 def test_a_reader_cannot_write(store: SqliteStore, home: Path) -> None:
@@ -296,21 +182,6 @@ def test_a_reader_cannot_write(store: SqliteStore, home: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         reader.execute("DELETE FROM events")
     reader.close()
-
-
-def test_a_long_stream_is_read_in_pieces_that_hold_nothing_open(store: SqliteStore) -> None:
-    stream = chain.ledger_stream("long")
-    append(store, Append(stream, 0, (NOTE,) * 1500, START, ACTOR))
-    reading = store.read(stream)
-    assert next(reading).seq == 1
-    assert not store._reader().in_transaction
-    assert [record.seq for record in reading] == list(range(2, 1501))
-
-
-def test_no_record_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(FileMissing):
-        SqliteStore.open_read_only(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_is_left_as_one_database_file(home: Path) -> None:
@@ -328,68 +199,13 @@ def test_a_home_that_is_no_database_is_damaged_not_a_crash(home: Path) -> None:
     assert not verify(home).ok
 
 
-def test_the_ledger_folds(home: Path) -> None:
-    small_home(home)
-    store = SqliteStore.open_read_only(home)
-    ledger = store.ledger("default")
-    assert ledger.seq == 4 and ledger.salt == store.home_salt()
-    assert sorted(ledger.flows.values(), key=lambda row: row.name) == store.flows("default")
-    store.close()
-
-
 # --- listings ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def listed(store: SqliteStore) -> SqliteStore:
-    clock = Ticks()
-    for number in range(1, 41):
-        tale = Tale(number, clock)
-        turn = tale.turn(tale.created())
-        row = msgspec.structs.replace(
-            turn.rows[0],
-            flow="odd" if number % 2 else "even",
-            namespace="other" if number > 35 else "default",
-            tags='["tenth","x"]' if number % 10 == 0 else "[]",
-            parent=run_id(1) if number in (5, 6) else None,
-        )
-        append(store, msgspec.structs.replace(turn, rows=(row,)))
-        if number > 30:
-            status = "failed" if number > 35 else "success"
-            ended = msgspec.structs.replace(row, status=status, ended_at=clock.now())
-            append(store, Append(tale.stream, 1, (NOTE,), clock.now(), ACTOR, (ended,)))
+    tell_forty(store)
     return store
-
-
-def numbers(store: SqliteStore, **filters: object) -> list[int]:
-    query = RunQuery(**filters)  # type: ignore[arg-type]
-    return [int.from_bytes(row.id[9:], "big") & 0xFFFF for row in store.runs(query)]
-
-
-def test_listings_filter_and_page(listed: SqliteStore) -> None:
-    every = list(range(40, 0, -1))
-    assert numbers(listed, limit=100) == every
-    assert numbers(listed, limit=5, offset=3) == every[3:8]
-    assert numbers(listed, limit=5, after=(START, run_id(30))) == [29, 28, 27, 26, 25]
-    assert numbers(listed, status=("failed",)) == [40, 39, 38, 37, 36]
-    assert numbers(listed, status=("failed", "success"), limit=3, offset=4) == [36, 35, 34]
-    assert numbers(listed, flow=("odd",), limit=3) == [39, 37, 35]
-    assert numbers(listed, namespace=("other",)) == [40, 39, 38, 37, 36]
-    assert numbers(listed, tag=("tenth",)) == [40, 30, 20, 10]
-    assert numbers(listed, tag=("tent",)) == []
-    assert numbers(listed, label="run 3", limit=100) == [39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 3]
-    assert 5 not in numbers(listed, roots_only=True, limit=100)
-    assert numbers(listed, limit=0) == []
-
-
-def test_a_run_is_found_by_the_beginning_of_its_id(listed: SqliteStore) -> None:
-    row = listed.runs(RunQuery(limit=1))[0]
-    text = to_text(row.id)
-    for length in (26, 20, 11):
-        assert row in listed.runs(RunQuery(prefix=text[:length].lower(), limit=100))
-    assert listed.runs(RunQuery(prefix=text)) == [row]
-    for nonsense in ("z", "U", "!", text + "0", "8ZZ"):
-        assert listed.runs(RunQuery(prefix=nonsense)) == []
 
 
 WALKED = [
@@ -422,13 +238,6 @@ def test_open_runs_are_read_from_their_own_index(listed: SqliteStore) -> None:
         plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {SQLITE.sql['open_runs']}")]
     assert plan == ["SCAN runs USING INDEX runs_open"] or plan == ["SCAN runs USING COVERING INDEX runs_open"]
     assert len(listed.open_runs()) == 30
-
-
-def test_verify_of_this_history_is_clean(home: Path) -> None:
-    report = verify(small_home(home), deep=True, flow_of=flow_of)
-    assert report.findings == ()
-    assert report.checked["runs"] == 4 and report.checked["events"] == 26
-    assert report.checked["blobs"] == report.checked["blobs_read"] > 5
 
 
 # --- media that cannot be written -------------------------------------------------------------------

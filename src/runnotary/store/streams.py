@@ -107,6 +107,9 @@ class Streams:
     def _seal(self, append: Append, commit: Commit, nonces: bytes, used: int, trusting: bool) -> Result:
         stream = append.stream
         head = commit.heads.get(stream) or self._head(append, trusting)
+        if head.seq != append.expected_seq and stream not in commit.heads:
+            self._heads.pop(stream, None)  # what is remembered may be old: others write too
+            head = self.end(stream)
         if stream in commit.erased:
             return Refusal(stream, "conflict", "the run was purged")
         if head.erased:

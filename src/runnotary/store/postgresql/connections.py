@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
@@ -68,7 +68,7 @@ class PostgresConnection:
         self._url: Final = url
         self._read_only: Final = read_only
         self.raw = connect(url, read_only=read_only)
-        self._cursors = 0
+        self._walks: list[psycopg.ServerCursor[Any]] = []
 
     def ask(self, name: str, values: Values = (), /) -> Rows:
         if name.startswith("all_") and self.in_transaction:
@@ -109,6 +109,9 @@ class PostgresConnection:
                 time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
+        for walk in self._walks:
+            with suppress(psycopg.Error):
+                walk.close()
         self.raw.close()
 
     def _execute(self, sql: bytes, values: Values) -> Rows:
@@ -122,9 +125,9 @@ class PostgresConnection:
 
     def _walked(self, sql: bytes) -> Rows:
         """Read a table of any size: a cursor of the server, a piece at a time."""
-        self._cursors += 1
-        cursor = self.raw.cursor(f"walk_{self._cursors}", scrollable=False)
+        cursor = self.raw.cursor(f"walk_{len(self._walks)}", scrollable=False)
         cursor.itersize = _FETCHED
+        self._walks.append(cursor)
         return cursor.execute(sql, binary=True)
 
 

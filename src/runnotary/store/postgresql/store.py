@@ -118,6 +118,8 @@ class PostgresStore(Records):
         return store
 
     def close(self) -> None:
+        if self._own is not None:
+            self._own.shared = None
         if self._listener is not None:
             self._listener.leave()
         super().close()  # the writer says that it leaves, which wakes the listener too
