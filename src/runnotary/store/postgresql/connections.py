@@ -2,20 +2,26 @@
 
 Rules of this file:
 
-1. One connection of a server writes, and it is the writer thread's. Every other one is read-only.
-2. A reader whose connection was cut connects anew and asks again: what it asked changed nothing. Whoever
-   writes has to find out first what became of the commit (`writer.py`).
+1. One connection of a server writes, and it is the writer thread's. Every other one is read-only by its
+   session.
+2. A connection that was cut is made anew, and a statement outside a transaction is asked again: each of them
+   may run twice. Inside a transaction whoever began it has to find out what became of it (`writer.py`).
 3. What is written for many rows is one statement: the rows go as one array for each column.
+4. Named statements are prepared when they are first used. Prepared after some uses, one that is prepared in a
+   pipeline that fails is believed by the driver to be there.
+5. No message holds a password.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
+from urllib.parse import unquote
 
 import psycopg
 from psycopg import pq
@@ -33,9 +39,23 @@ LOCK_SECONDS: Final = 5
 """How long a statement waits for a lock; longer than any commit takes."""
 PATIENCE_SECONDS: Final = 30
 """How long a database may be away that was here before."""
+IDLE_SECONDS: Final = 10
+"""How long a server that stands still may hold the locks of a commit that it has begun."""
 PAUSE_SECONDS: Final = 0.2
 
 _FETCHED: Final = 2_000
+_TRIES: Final = 3
+_SESSION: Final = (
+    b"SELECT set_config('lock_timeout', %s, false), set_config(%s, %s, false),"
+    b" set_config('runnotary.server', %s, false)"
+)
+_READS: Final = ("default_transaction_read_only", "on")
+_WRITES: Final = ("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s")
+_CUT: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+"""What a server says before it hangs up: it, or the connection, ends."""
+_SECRET: Final = re.compile(r"//[^/]*?:(.*)@|password\s*=\s*'?([^&\s']+)")
+_SPLITS: Final = re.compile(r"[@:/?#\[\]&=]")
+_PIECE_MIN: Final = 3
 _ORDERED: Final = frozenset(
     {"append_event", "put_blob", "put_run", "put_task", "put_flow", "put_key", "put_use"}
 )
@@ -59,16 +79,20 @@ class PostgresConnection:
     Error = psycopg.Error
     dialect = POSTGRESQL
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
-        """Connect.
+    def __init__(self, url: str, *, read_only: bool = False, patience: float = PATIENCE_SECONDS) -> None:
+        """Connect; `patience` is for how many seconds a database may be away later.
 
         Raises:
             Unreachable: nobody answers there. InvalidInput: that is no address of a database.
         """
         self._url: Final = url
         self._read_only: Final = read_only
-        self.raw = connect(url, read_only=read_only)
+        self._patience: Final = patience
+        self._server = ""
         self._walks: list[psycopg.ServerCursor[Any]] = []
+        self.together = False
+        """What is asked is only sent, see `sent_together`."""
+        self.raw = connect(url, read_only=read_only)
 
     def ask(self, name: str, values: Values = (), /) -> Rows:
         if name.startswith("all_") and self.in_transaction:
@@ -81,15 +105,28 @@ class PostgresConnection:
             self.raw.execute(_SQL[name], [list(column) for column in zip(*ordered, strict=True)])
 
     def run(self, sql: str, values: Values = (), /) -> Rows:
-        return self._execute(placed(sql), values)
+        return self._execute(placed(sql), values, prepare=False)
 
     def overwrite(self, on: bool, /) -> None:
         """PostgreSQL overwrites nothing: what was deleted is gone once the table was vacuumed."""
+
+    def act_as(self, server: int) -> None:
+        """Let the runs that are written here be this server's; see `runs.server`."""
+        self._server = str(server)
+        self.ask("work_as", (self._server,))
 
     @property
     def in_transaction(self) -> bool:
         status = self.raw.info.transaction_status
         return status not in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+
+    def was_cut(self, error: psycopg.Error) -> bool:
+        """Tell whether an error means that there is no connection any more; then it is closed."""
+        state = error.sqlstate
+        lost = state is None or state.startswith("08") or state in _CUT
+        if isinstance(error, psycopg.OperationalError) and lost:
+            self.raw.close()
+        return self.raw.closed
 
     def again(self) -> None:
         """Connect anew, as often as it takes for a while.
@@ -98,10 +135,11 @@ class PostgresConnection:
             Unreachable: it took too long.
         """
         self.raw.close()
-        until = time.monotonic() + PATIENCE_SECONDS
+        self._walks.clear()
+        until = time.monotonic() + self._patience
         while True:
             try:
-                self.raw = connect(self._url, read_only=self._read_only)
+                self.raw = connect(self._url, read_only=self._read_only, server=self._server)
                 return
             except Unreachable:
                 if time.monotonic() > until:
@@ -114,14 +152,17 @@ class PostgresConnection:
                 walk.close()
         self.raw.close()
 
-    def _execute(self, sql: bytes, values: Values) -> Rows:
-        try:
-            return self.raw.execute(sql, values, binary=True)
-        except psycopg.OperationalError:
-            if not (self._read_only and self.raw.closed):
-                raise
-        self.again()
-        return self.raw.execute(sql, values, binary=True)
+    def _execute(self, sql: bytes, values: Values, *, prepare: bool | None = None) -> Rows:
+        if self.together or self.in_transaction:
+            return self.raw.execute(sql, values, binary=True, prepare=prepare)
+        for _ in range(_TRIES - 1):
+            try:
+                return self.raw.execute(sql, values, binary=True, prepare=prepare)
+            except psycopg.OperationalError as error:
+                if not self.was_cut(error):
+                    raise
+            self.again()
+        return self.raw.execute(sql, values, binary=True, prepare=prepare)
 
     def _walked(self, sql: bytes) -> Rows:
         """Read a table of any size: a cursor of the server, a piece at a time."""
@@ -131,7 +172,7 @@ class PostgresConnection:
         return cursor.execute(sql, binary=True)
 
 
-def connect(url: str, *, read_only: bool = False) -> psycopg.Connection[Any]:
+def connect(url: str, *, read_only: bool = False, server: str = "") -> psycopg.Connection[Any]:
     """Return a connection on which every statement is a transaction of its own, until one is begun.
 
     Raises:
@@ -141,36 +182,49 @@ def connect(url: str, *, read_only: bool = False) -> psycopg.Connection[Any]:
         raw = psycopg.connect(
             url,
             autocommit=True,
+            prepare_threshold=0,
             connect_timeout=CONNECT_SECONDS,
             application_name="runnotary",
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
         )
+        raw.prepared_max = 2 * len(_SQL)
+        said = _READS if read_only else _WRITES
+        raw.execute(_SESSION, (f"{LOCK_SECONDS}s", *said, server), prepare=False)
     except psycopg.ProgrammingError as wrong:
         raise InvalidInput(
-            f"database_url: {_line(wrong)}", hint="postgresql://USER@HOST:PORT/DATABASE"
+            f"database_url: {said_of(wrong, url)}", hint="postgresql://USER@HOST:PORT/DATABASE"
         ) from None
     except psycopg.OperationalError as wrong:
         raise Unreachable(
-            f"the database does not answer: {_line(wrong)}",
+            f"the database does not answer: {said_of(wrong, url)}",
             hint="see that it runs, and that database_url is right",
         ) from None
-    raw.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
-    raw.execute(
-        f"SET idle_in_transaction_session_timeout = '{PATIENCE_SECONDS}s'"
-        if not read_only
-        else "SET default_transaction_read_only = on"
-    )
     return raw
+
+
+def said_of(error: Exception, url: str) -> str:
+    """Return what an error says, in one line and without the password in an address, or parts of it."""
+    said = " ".join(str(error).split())
+    secrets = {piece for found in _SECRET.findall(url) for secret in found for piece in _pieces(secret)}
+    for secret in sorted(secrets, key=len, reverse=True):
+        said = said.replace(secret, "…")
+    return said
+
+
+def _pieces(secret: str) -> list[str]:
+    """Return all that the driver might take for a part of an address in a password that is not encoded."""
+    pieces = [secret, *_SPLITS.split(secret)]
+    return [piece for one in pieces for piece in (one, unquote(one)) if len(piece) >= _PIECE_MIN]
 
 
 @contextmanager
 def sent_together(connection: PostgresConnection) -> Iterator[None]:
     """Send what is asked inside without waiting for answers; whatever went wrong is raised at the end."""
-    with connection.raw.pipeline():
-        yield
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    connection.together = True
+    try:
+        with connection.raw.pipeline():
+            yield
+    finally:
+        connection.together = False

@@ -18,7 +18,7 @@ import psycopg
 
 from runnotary.core.errors import Unreachable
 from runnotary.ports import Change
-from runnotary.store.postgresql.connections import PostgresConnection
+from runnotary.store.postgresql.connections import PAUSE_SECONDS, PostgresConnection
 
 Watcher = Callable[[Sequence[Change]], None]
 LOOK_SECONDS: Final = 1.0
@@ -37,7 +37,7 @@ class Listener:
     """Owns a connection and a thread from `start` to `close`."""
 
     def __init__(self, url: str, position: int) -> None:
-        self._connection: Final = PostgresConnection(url, read_only=True)
+        self._connection: Final = PostgresConnection(url, read_only=True, patience=LOOK_SECONDS)
         self.channel: Final = channel_of(self._connection)
         self._told = position
         self._guard: Final = threading.Lock()
@@ -70,6 +70,10 @@ class Listener:
         """Tell nobody anything any more; `close` follows."""
         self._closed.set()
 
+    def stop(self) -> None:
+        """Tell nobody any more; the next word that comes ends the thread."""
+        self._closed.set()
+
     def close(self) -> None:
         self._closed.set()
         if self._thread.is_alive():
@@ -77,28 +81,27 @@ class Listener:
         self._connection.close()
 
     def _run(self) -> None:
-        listening = False
+        listening = None
         while not self._closed.is_set():
             try:
-                if not listening:
-                    self._connection.raw.execute(f'LISTEN "{self.channel}"'.encode())
-                    listening = True
+                if listening is not self._connection.raw:  # or it was cut, and made anew by whoever asked
+                    self._connection.run(f'LISTEN "{self.channel}"')
+                    listening = self._connection.raw
                 self._catch_up()
-                for notice in self._connection.raw.notifies(timeout=LOOK_SECONDS, stop_after=1):
+                for notice in listening.notifies(timeout=LOOK_SECONDS, stop_after=1):
                     self._on(notice.payload)
-            except (psycopg.OperationalError, psycopg.InterfaceError, Unreachable) as error:
-                listening = False
-                if self._closed.is_set():
-                    return
+            except (psycopg.Error, Unreachable) as error:
+                listening = None
                 log.warning("the database is away: %s", error)
-                with suppress(Unreachable):
-                    self._connection.again()
+                self._closed.wait(PAUSE_SECONDS)
 
     def _catch_up(self) -> None:
-        while True:
+        """Tell what the log has more. Nobody holds the guard while the database is asked."""
+        while not self._closed.is_set():
+            told = self._told
+            rows = self._connection.ask("feed", (told, PIECE)).fetchall()
             with self._guard:
-                rows = self._connection.ask("feed", (self._told, PIECE)).fetchall()
-                if rows:
+                if rows and self._told == told:
                     self._hand_on([Change(*row) for row in rows])
             if len(rows) < PIECE:
                 return

@@ -26,7 +26,7 @@ class PostgresRecord:
 
     @contextmanager
     def snapshot(self, copies: Sequence[Path]) -> Iterator[Connection]:
-        connection = PostgresConnection(self._url)
+        connection = PostgresConnection(self._url, read_only=True)
         try:
             empty = schema.is_empty(connection)
             refuse_rollback(self.home, None if empty else connection, copies)

@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from runnotary.store.connection import Connection, transaction
+from runnotary.store.connection import transaction
+from runnotary.store.postgresql.connections import PostgresConnection
 
 LEASE_SECONDS: Final = 10.0
 
@@ -42,7 +43,7 @@ class Server(msgspec.Struct, frozen=True):
 class Registration:
     """A server's row, from `enter` to `leave`; used on the writer's connection, in its thread."""
 
-    def __init__(self, connection: Connection, server: Server) -> None:
+    def __init__(self, connection: PostgresConnection, server: Server) -> None:
         self._connection: Final = connection
         self.server: Final = server
         self.number = 0
@@ -58,12 +59,8 @@ class Registration:
                 "register", (server.name, server.host, server.address, server.lease_seconds)
             ).fetchone()
         self.number = row[0]
-        self.resume()
+        self._connection.act_as(self.number)
         self.look()
-
-    def resume(self) -> None:
-        """Let a new connection be this server's."""
-        self._connection.ask("work_as", (str(self.number),))
 
     def renew(self) -> bool:
         """Say that this server lives; False if it was given up."""
@@ -86,15 +83,15 @@ class Registration:
     def claim(self, run_id: bytes) -> bool:
         """Take a run on which no server works, or which is ours; False if another does, or it is over."""
         self._bury()
-        if self._connection.ask("take_run", (self.number, run_id)).rowcount == 1:
-            return True
-        row = self._connection.ask("works_on", (run_id,)).fetchone()
-        return row is not None and row[0] == self.number
+        return self._take(run_id)
 
     def claim_left(self) -> list[bytes]:
         """Take all runs on which no server works; return those that are ours since."""
         left = [row[0] for row in self._connection.ask("left_runs", (-1,)).fetchall()]
-        return [run for run in left if self._connection.ask("take_run", (self.number, run)).rowcount == 1]
+        return [run for run in left if self._take(run)]
+
+    def _take(self, run_id: bytes) -> bool:
+        return self._connection.ask("take_run", (self.number, run_id, self.number)).rowcount == 1
 
     def _bury(self) -> None:
         for number, name, host, _ in self._connection.ask("servers").fetchall():

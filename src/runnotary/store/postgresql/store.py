@@ -39,7 +39,8 @@ class PostgresStore(Records):
         self._url: Final = url
         self._own: Final = writer
         self._listener: Listener | None = None
-        self.blobs = LocalBlobs(home, self._reader, arriving, writer)
+        own = home / "servers" / writer.registration.server.name / "new" if writer is not None else None
+        self.blobs = LocalBlobs(home, self._reader, arriving, writer, own)
 
     @classmethod
     def open(  # noqa: PLR0913 - all that a record is opened with

@@ -19,6 +19,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import psycopg
@@ -103,10 +104,9 @@ class PostgresWriter(Writer):
         """Give positions to what waits for them, if that is ours to do; from any thread."""
 
         def take() -> None:
-            self._untaken = True
-            while self._leading and self._untaken:
-                self._settle([])
+            self._place()
             self._sign()
+            self._try(self._beat)
 
         self._asking.put(take)
 
@@ -133,17 +133,26 @@ class PostgresWriter(Writer):
 
     def _lead(self) -> None:
         number = self.registration.number
-        if not self._leading or self._postgres.ask("integrator").fetchone()[0] != number:
+        if not self._leading or self._integrator() != number:
             self._postgres.ask("integrate_now", (number,))
             self._led()
-        self._untaken = True
-        while self._leading and self._untaken:
+        self._place()
+
+    def _place(self) -> None:
+        """Give positions to all that waits for them, as far as the database goes along."""
+        self._untaken, before = True, -1
+        while self._leading and self._untaken and self.position != before:
+            before = self.position
             self._settle([])
 
     def _stand(self) -> None:
         """Become the integrator if there is none."""
-        if not self._leading and self._postgres.ask("integrate", (self.registration.number,)).rowcount == 1:
+        if not self._leading and self._integrates():
             self._led()
+
+    def _integrates(self) -> bool:
+        number = self.registration.number
+        return self._postgres.ask("integrate", (number, number)).rowcount == 1
 
     def _led(self) -> None:
         self._leading = self._untaken = True
@@ -157,13 +166,18 @@ class PostgresWriter(Writer):
             self._postgres.ask("be_integrator", (self.registration.number,))
 
     def _keep_note(self) -> None:
-        if (
-            self.sealing.pending
-            and self._postgres.ask("integrator").fetchone()[0] != self.registration.number
-        ):
-            self._leading = False
+        try:
+            if self.sealing.pending and self._integrator() != self.registration.number:
+                self._leading = False
+                self.sealing.dropped()
+            super()._keep_note()
+        except (psycopg.Error, Unreachable) as error:
+            log.warning("the checkpoint could not be kept: %s", error)
             self.sealing.dropped()
-        super()._keep_note()
+
+    def _integrator(self) -> int | None:
+        number: int | None = self._postgres.ask("integrator").fetchone()[0]
+        return number
 
     def _tell(self, what: str) -> None:
         self._postgres.ask("tell", (self._channel, what))
@@ -178,9 +192,7 @@ class PostgresWriter(Writer):
             self._start_anew()
         self.registration.give_up_expired()
         self._stand()
-        if self._leading:
-            self._untaken = True
-            self._settle([])
+        self._place()
         if self.registration.server.takes_over and self.shared is not None:
             taken = self.registration.claim_left()
             if taken:
@@ -214,9 +226,9 @@ class PostgresWriter(Writer):
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except psycopg.OperationalError as error:
-            log.warning("the database is away: %s", error)
-            self._connected()
+        except (psycopg.Error, Unreachable) as error:
+            log.warning("tried again later: %s", error)
+            self._forget()
 
     def _end(self) -> None:
         try:
@@ -230,14 +242,15 @@ class PostgresWriter(Writer):
     def _settle(self, appends: list[Append]) -> list[Result]:
         self._tries = 0
         try:
-            return _refused(appends) if self._suspended else super()._settle(appends)
-        except GivenUp:
-            self._start_anew()
-            return _refused(appends)
-        except (Unreachable, psycopg.OperationalError) as away:
+            try:
+                return _refused(appends) if self._suspended else super()._settle(appends)
+            except GivenUp:
+                self._start_anew()
+                return _refused(appends)
+            finally:
+                self._forget_transaction()
+        except (Unreachable, psycopg.Error) as away:
             return [unwritten(append, str(away)) for append in appends]
-        finally:
-            self._forget_transaction()
 
     def _draft(self, appends: list[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
         before: list[Entry] = []
@@ -264,8 +277,10 @@ class PostgresWriter(Writer):
                     self._tell("log" if commit.placed else "pending")
                 self._tell_meanwhile()
                 database.ask("commit")
-        except psycopg.OperationalError:
-            self._connected()
+        except psycopg.OperationalError as error:
+            if not database.was_cut(error):
+                raise
+            database.again()
             if not self._took_place(commit):
                 raise
         self._untaken = self._untaken and self._more
@@ -275,24 +290,21 @@ class PostgresWriter(Writer):
     def _forget_transaction(self) -> None:
         """End what was begun and then not needed."""
         if self._postgres.in_transaction:
-            self._postgres.ask("rollback")
-
-    def _connected(self) -> None:
-        """See that there is a connection.
-
-        Raises:
-            Unreachable: the database is away for too long.
-        """
-        if self._postgres.raw.closed:
-            self._postgres.again()
-            self.registration.resume()
+            with suppress(psycopg.Error):
+                self._postgres.ask("rollback")
 
     def _took_place(self, commit: Commit) -> bool:
+        """Tell whether a commit was made whose answer got lost; by its last entry, which was in no other."""
         if not commit.log:
             return False
-        _, stream, _, seq, head = commit.log[-1]
-        found: bool = self._postgres.ask("entered", (stream, seq, head)).fetchone()[0]
-        return found
+        self._postgres.ask("outlast", (self.registration.number,))
+        pos, stream, _, seq, head = commit.log[-1]
+        if commit.placed:
+            found = self._postgres.ask("placed", (pos, stream, seq, head))
+        else:
+            found = self._postgres.ask("entered", (stream, seq, head))
+        took: bool = found.fetchone()[0]
+        return took
 
     def _tell_watchers(self, changes: Sequence[Change]) -> None:
         if changes:
@@ -308,7 +320,8 @@ class PostgresWriter(Writer):
             raise error
         if not isinstance(error, psycopg.Error):
             return False
-        self._connected()
+        if self._postgres.was_cut(error):
+            self._postgres.again()
         if error.sqlstate == GIVEN_UP:
             raise GivenUp
         self._tries += 1

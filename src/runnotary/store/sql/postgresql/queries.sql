@@ -376,7 +376,14 @@ SELECT stream, from_seq, seq, head FROM taken ORDER BY id;
 -- name: is_pending
 SELECT EXISTS (SELECT 1 FROM pending);
 
--- Tell whether a commit took place whose answer got lost.
+-- Wait until a commit is over that began on a connection which was cut since.
+-- name: outlast
+SELECT number FROM servers WHERE number = ? FOR UPDATE;
+
+-- Tell whether a commit took place whose answer got lost: with positions, or without.
+-- name: placed
+SELECT EXISTS (SELECT 1 FROM log WHERE pos = ? AND stream = ? AND seq = ? AND head = ?);
+
 -- name: entered
 SELECT EXISTS (
     SELECT 1 FROM (SELECT stream, seq, head FROM log UNION ALL SELECT stream, seq, head FROM pending) AS entry
@@ -428,10 +435,11 @@ SELECT id FROM runs
 WHERE ended_at IS NULL AND (server IS NULL OR NOT EXISTS (SELECT 1 FROM servers WHERE number = runs.server))
 ORDER BY id LIMIT nullif(?::bigint, -1);
 
+-- Also one that is the taker's already: the answer to the first time may have got lost.
 -- name: take_run
 UPDATE runs SET server = ?
 WHERE id = ? AND ended_at IS NULL
-    AND (server IS NULL OR NOT EXISTS (SELECT 1 FROM servers WHERE number = runs.server));
+    AND (server IS NULL OR server = ? OR NOT EXISTS (SELECT 1 FROM servers WHERE number = runs.server));
 
 -- name: works_on
 SELECT servers.number, servers.name, servers.host, servers.address
@@ -442,10 +450,10 @@ WHERE runs.id = ? AND servers.until >= clock_timestamp();
 SELECT integrator.server, servers.until >= clock_timestamp()
 FROM integrator LEFT JOIN servers ON servers.number = integrator.server;
 
--- Only if nobody is, or nobody any more.
+-- Only if nobody is, or nobody any more, or if it is the one that asks.
 -- name: integrate
 UPDATE integrator SET server = ?
-WHERE server IS NULL OR NOT EXISTS (
+WHERE server IS NULL OR server = ? OR NOT EXISTS (
     SELECT 1 FROM servers WHERE number = integrator.server AND until >= clock_timestamp()
 );
 
