@@ -49,7 +49,10 @@ class LocalBlobs:
         reader: Callable[[], Connection],
         arriving: SmallBlobs | None,
         writer: Writer | None = None,
+        incoming: Path | None = None,
     ) -> None:
+        """`incoming` is where files arrive if others share the home: nobody else looks there."""
+        self._incoming: Final = incoming or home / "blobs" / "new"
         self._recent: Final = Recent()
         self._writer: Final = writer
         self._folder = home / "blobs"
@@ -63,10 +66,11 @@ class LocalBlobs:
     @property
     def incoming(self) -> Path:
         """Where bytes wait that are not kept yet; what a crash leaves there is cleared away by `prepare`."""
-        return self._folder / "new"
+        return self._incoming
 
     def prepare(self) -> None:
         """Make the folders, and clear away what a crash left on its way."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         self.incoming.mkdir(parents=True, exist_ok=True)
         for stray in self.incoming.iterdir():
             stray.unlink()

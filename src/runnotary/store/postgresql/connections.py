@@ -28,6 +28,7 @@ from psycopg import pq
 
 from runnotary.core.errors import InvalidInput, Unreachable
 from runnotary.store.connection import Rows, Values, dialect
+from runnotary.store.postgresql.copying import bulks, copy
 
 POSTGRESQL: Final = dialect(
     "postgresql",
@@ -42,6 +43,9 @@ PATIENCE_SECONDS: Final = 30
 IDLE_SECONDS: Final = 10
 """How long a server that stands still may hold the locks of a commit that it has begun."""
 PAUSE_SECONDS: Final = 0.2
+
+COPIED_FROM: Final = 8
+"""From so many rows on they are copied; for fewer it is quicker to send all statements together."""
 
 _FETCHED: Final = 2_000
 _TRIES: Final = 3
@@ -70,6 +74,7 @@ def placed(sql: str) -> bytes:
     return sql.replace("%", "%%").replace("?", "%s").encode()
 
 
+_BULKS: Final = bulks(POSTGRESQL.sql)
 _SQL: Final = {name: placed(sql) for name, sql in POSTGRESQL.sql.items()}
 
 
@@ -90,6 +95,8 @@ class PostgresConnection:
         self._patience: Final = patience
         self._server = ""
         self._walks: list[psycopg.ServerCursor[Any]] = []
+        self._copies = False
+        """The temporary tables are there that many rows need."""
         self.together = False
         """What is asked is only sent, see `sent_together`."""
         self.raw = connect(url, read_only=read_only)
@@ -102,6 +109,9 @@ class PostgresConnection:
     def ask_many(self, name: str, rows: Sequence[Values], /) -> None:
         if rows:
             ordered = sorted(rows, key=_first_two) if name in _ORDERED else rows
+            if len(rows) >= COPIED_FROM and self._copies and not self.together and name in _BULKS:
+                copy(self.raw, _BULKS[name], ordered)
+                return
             self.raw.execute(_SQL[name], [list(column) for column in zip(*ordered, strict=True)])
 
     def run(self, sql: str, values: Values = (), /) -> Rows:
@@ -114,6 +124,13 @@ class PostgresConnection:
         """Let the runs that are written here be this server's; see `runs.server`."""
         self._server = str(server)
         self.ask("work_as", (self._server,))
+        self._prepare_copies()
+
+    def _prepare_copies(self) -> None:
+        for bulk in _BULKS.values():
+            if bulk.before:
+                self.raw.execute(bulk.before.encode(), prepare=False)
+        self._copies = True
 
     @property
     def in_transaction(self) -> bool:
@@ -140,6 +157,8 @@ class PostgresConnection:
         while True:
             try:
                 self.raw = connect(self._url, read_only=self._read_only, server=self._server)
+                if self._copies:
+                    self._prepare_copies()
                 return
             except Unreachable:
                 if time.monotonic() > until:

@@ -19,7 +19,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import psycopg
@@ -29,7 +29,7 @@ from runnotary.core.events import Event
 from runnotary.ports import Append, Chance, Change, Clock, Refusal, Sharing, Signer
 from runnotary.store.commit import Commit
 from runnotary.store.outside import Outside
-from runnotary.store.postgresql.connections import PostgresConnection, sent_together
+from runnotary.store.postgresql.connections import COPIED_FROM, PostgresConnection, sent_together
 from runnotary.store.postgresql.servers import Registration, Server
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.streams import Entry, Result, unwritten
@@ -266,7 +266,7 @@ class PostgresWriter(Writer):
         database = self._postgres
         rides = self._leading and self.sealing.pending
         try:
-            with sent_together(database):
+            with nullcontext() if len(commit.events) >= COPIED_FROM else sent_together(database):
                 if not database.in_transaction:
                     database.ask("begin")
                     self._guard()
