@@ -5,6 +5,7 @@ Every setting is a row of `SETTINGS`; the reference page and the checks come fro
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ FILE: Final = "runnotary.toml"
 DATABASE: Final = "runnotary.db"
 SHARED: Final = ("postgresql://", "postgres://")
 SQLITE: Final = "sqlite:///"
+OF_HOME: Final = "{home}"
+"""In the address of a database: a name made of the home's path, so that one setting serves many homes."""
 FOLDER: Final = ".runnotary"
 
 
@@ -154,6 +157,7 @@ def load(
         values[setting.name] = _checked(setting, place, value)
     values["database_url"], own = _database(values["database_url"])
     values["home"] = Path(own or values["home"]).absolute() if own or values["home"] else _nearest(here)
+    values["database_url"] = values["database_url"].replace(OF_HOME, schema_of(values["home"]))
     values["url"] = _address(values["url"], overruled=bool(flags.get("home")) and not flags.get("url"))
     if flags.get("home") and _is_copy(values["home"]):
         values["checkpoint_copies"] = ""
@@ -183,6 +187,11 @@ def _checked(setting: Setting, place: str, value: Any) -> Any:
     if setting.choices and text not in setting.choices:
         raise InvalidInput(f"{place}: {setting.name} is one of {', '.join(setting.choices)}, not {text!r}")
     return text
+
+
+def schema_of(home: Path) -> str:
+    """Return what stands for a home in the address of a database."""
+    return f"home_{hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]}"
 
 
 def _database(url: str) -> tuple[str, str]:

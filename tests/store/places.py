@@ -82,6 +82,10 @@ class PostgresPlace:
         self.postgres: Final = postgres
 
     @property
+    def schema(self) -> str:
+        return self.url.rpartition("%3D")[2]
+
+    @property
     def record(self) -> PostgresRecord:
         return PostgresRecord(self.url, self.home)
 

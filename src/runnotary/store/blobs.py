@@ -184,9 +184,12 @@ class LocalBlobs:
 
         `named` are all blobs that the purged runs named, each with the position in the log where the last
         of these ended; what names others stands before them. A blob that somebody put or wanted after that
-        stays, and so does all that is behind it.
+        stays, and so does all that is behind it. While other servers are at work all stay, for nobody here
+        knows what they are about to name: `prune` takes them later.
         """
         arriving, gone, stay = self._writable(), [], False
+        if self._writer is not None and not self._writer.alone:
+            return []
         for text, ended in named:
             with self._recent.guard:
                 settled = self._recent.settled(text, ended)

@@ -145,6 +145,11 @@ class Writer:
 
     # --- what a database needs besides ------------------------------------------------------------
 
+    @property
+    def alone(self) -> bool:
+        """Tell whether nobody else writes to the record; to be read in any thread."""
+        return True
+
     def _lead(self) -> None:
         """See that this writer gives positions and signs; of several on one database one does."""
 

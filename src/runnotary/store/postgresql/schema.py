@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from psycopg import sql
+
 from runnotary.core.errors import HomeVersion
 from runnotary.store.connection import transaction
 from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnection
@@ -18,6 +20,7 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
         HomeVersion: a newer release, or another program, wrote this database.
     """
     steps = POSTGRESQL.migrations()
+    _make_place(connection)
     with transaction(connection):
         connection.ask("begin_schema")
         version = _version(connection)
@@ -31,6 +34,14 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
             connection.raw.execute(step.encode(), prepare=False)
         connection.raw.execute(b"DELETE FROM release")
         connection.ask("set_release", (len(steps),))
+
+
+def _make_place(connection: PostgresConnection) -> None:
+    """Make the schema that the address names (`search_path`), if it is not there yet."""
+    if connection.run("SELECT current_schema()").fetchone()[0] is None:
+        (path,) = connection.run("SHOW search_path").fetchone()
+        name = sql.Identifier(path.split(",")[0].strip().strip('"'))
+        connection.raw.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
 
 
 def require_current(connection: PostgresConnection) -> None:

@@ -128,6 +128,10 @@ class PostgresWriter(Writer):
 
     # --- being one of several ---------------------------------------------------------------------
 
+    @property
+    def alone(self) -> bool:
+        return not self.registration.others
+
     def _leads(self) -> bool:
         return self._leading
 
