@@ -392,6 +392,16 @@ def test_a_witness_that_does_not_sign_stops_nothing(tmp_path: Path, answer: str)
     assert verify(tmp_path, flow_of=flow_of).ok
 
 
+@pytest.mark.parametrize(
+    "answer", ["cat", "printf '\\n'; tail -n 1", "cat; echo", "printf '\\377'", "printf 'x\\n\\n'; tail -n 1"]
+)
+def test_whatever_a_witness_answers_the_checkpoint_outside_stays_one(tmp_path: Path, answer: str) -> None:
+    used(tmp_path, tell, witness=("sh", "-c", answer))
+    assert (tmp_path / "checkpoint").read_text().count("\n\n") == 1
+    used(tmp_path, lambda store: remark(store, 1), witness=("sh", "-c", answer))
+    assert verify(tmp_path, flow_of=flow_of).ok
+
+
 def test_after_a_kill_the_home_opens_and_nothing_looks_rolled_back(tmp_path: Path) -> None:
     for seed in range(4):
         child = os.fork()

@@ -27,6 +27,9 @@ THERE: Final = "the server checked its own record; who does not trust it checks 
 
 def verify(args: Namespace) -> int:
     """Check a run, a task, the runs of a flow, or everything. Whatever is damaged is exit status 10."""
+    for name in ("run", "task", "flow", "key", "checkpoint"):
+        if getattr(args, name) == "":  # a variable of a script that nobody set must not check less
+            raise InvalidInput(f"verify: the {name} is empty", hint="runnotary verify --help")
     if sum(map(bool, (args.run, args.task, args.flow))) > 1:
         raise InvalidInput("verify: name a run, a task or a flow", hint="runnotary verify --help")
     if args.record and (args.deep or args.run or args.task or args.flow):
@@ -84,9 +87,9 @@ def _named(args: Namespace) -> tuple[str, str]:
     return args.run or run, task
 
 
-def _text(place: str | None) -> str:
+def _text(place: str | None) -> str | None:
     try:
-        return Path(place).read_text() if place else ""
+        return None if place is None else Path(place).read_text("utf-8")
     except FileNotFoundError:
         raise FileMissing(f"--checkpoint {place}: there is no such file") from None
     except UnicodeDecodeError:

@@ -120,7 +120,7 @@ def _made(path: Path, name: str) -> tuple[PublicKey, Ed25519PrivateKey]:
         growing.unlink()
     handle = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, f"{_COMMENT}{key.text}\n".encode() + pem)
+        files.write_all(handle, f"{_COMMENT}{key.text}\n".encode() + pem)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -130,7 +130,7 @@ def _made(path: Path, name: str) -> tuple[PublicKey, Ed25519PrivateKey]:
 
 
 def _read(path: Path) -> tuple[PublicKey, Ed25519PrivateKey]:
-    first, _, pem = path.read_text(errors="replace").partition("\n")
+    first, _, pem = path.read_text("utf-8", "replace").partition("\n")
     try:
         key = notes.read_key(first.removeprefix(_COMMENT))
         private = load_pem_private_key(pem.encode(), None)

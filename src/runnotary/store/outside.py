@@ -101,16 +101,28 @@ class Outside:
         try:
             patience = CLOSING_SECONDS if self._closing else WITNESS_SECONDS
             done = subprocess.run(
-                self._witness, input=note, capture_output=True, text=True, timeout=patience, check=True
+                self._witness, input=note.encode(), capture_output=True, timeout=patience, check=True
             )
-            signed = str(notes.read_note(note + done.stdout))
-        except (OSError, subprocess.SubprocessError, BadNote, UnicodeDecodeError) as wrong:
+            signed = _with_lines(note, done.stdout.decode())
+        except (OSError, subprocess.SubprocessError, ValueError) as wrong:
             log.warning("the witness did not sign: %s", wrong)
             return
         if signed != note:
             for path in self._paths:  # at once: a home that closes keeps no row any more
                 write(path, signed)
             self._witnessed(signed)
+
+
+def _with_lines(note: str, lines: str) -> str:
+    """Return a note with more signature lines.
+
+    Raises:
+        BadNote: they are something else, such as the note itself; the text would be another one.
+    """
+    longer = notes.read_note(note + lines)
+    if longer.text != notes.read_note(note).text:
+        raise BadNote("it answered with something else than signature lines")
+    return str(longer)
 
 
 def write(path: Path, note: str) -> None:
@@ -120,7 +132,7 @@ def write(path: Path, note: str) -> None:
         with suppress(FileNotFoundError):
             growing.unlink()
         with files.arriving(growing) as file:
-            os.write(file.handle, note.encode())
+            files.write_all(file.handle, note.encode())
             os.fsync(file.handle)
             os.fchmod(file.handle, 0o644)
             growing.rename(path)
@@ -136,7 +148,7 @@ def published(path: Path) -> Checkpoint | None:
         Damaged: the file is no checkpoint.
     """
     try:
-        return notes.read_checkpoint(notes.read_note(path.read_text()).text)
+        return notes.read_checkpoint(notes.read_note(path.read_text("utf-8")).text)
     except FileNotFoundError:
         return None
     except (BadNote, UnicodeDecodeError) as wrong:

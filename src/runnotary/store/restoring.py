@@ -138,7 +138,7 @@ def _lost(copy: Path, home: Path, wanted: Wanted) -> str:
             if not wanted.accept_loss:
                 hint = "take a newer backup, or let the record say what is lost: --accept-loss"
                 raise RolledBack([wrong], hint=hint)
-            beyond.append(path.read_text())
+            beyond.append(path.read_text("utf-8"))
     finally:
         connection.close()
     return max(beyond, key=lambda text: _read(text).size, default="")

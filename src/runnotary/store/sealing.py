@@ -106,13 +106,13 @@ class Sealing:
                 )
             text = Checkpoint(self._origin, now.size, now.root()).text
             note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
-        except (sqlite3.Error, OSError) as wrong:  # a full disk, perhaps: it is tried again after a while
-            log.warning("no checkpoint was signed now: %s", wrong)
-            self._last, self.wanted = monotonic(), False
-            return
-        except (RunnotaryError, ValueError) as wrong:
+        except (Damaged, ValueError) as wrong:
             self.halted = str(wrong)
             log.error("no checkpoint is signed any more: %s", wrong)
+            return
+        except (sqlite3.Error, OSError, RunnotaryError) as wrong:  # a full disk, perhaps
+            log.warning("no checkpoint was signed now, it is tried again after a while: %s", wrong)
+            self._last, self.wanted = monotonic(), False
             return
         self._before = (self._size, self.note)
         self._size, self.note = now.size, str(note)
@@ -178,6 +178,7 @@ class Sealing:
         old = KeyChanged(self._key.text, state, by, reason)
         endorsed = "" if state == "revoked" else b64encode(self._signer.sign(endorsement(new.text))).decode()
         self._append((old, KeyChanged(new.text, "active", by, reason, endorsed)))
+        self._key = None  # whatever happens next: the old one signs nothing more
         self._signer.renew()
         self._key = new
         return new
@@ -188,22 +189,37 @@ class Sealing:
         """Read or make the key and the name of the log, and see that what was signed last holds."""
         if self._key is not None or self.halted:
             return
-        opened_by, active = 1, set[str]()
+        opened_by, states = 1, dict[str, str]()
         for seq, envelope, body in self._connection.execute(SQL["noted"], (LEDGER,)).fetchall():
             event = chain.opened(seq, envelope, body).event if body is not None else None
             if isinstance(event, EngineNoted) and event.kind == RESTORED:
                 opened_by = seq
             elif isinstance(event, KeyChanged):
-                (active.add if event.state == "active" else active.discard)(event.key)
+                states[event.key] = event.state
         row = self._connection.execute(SQL["head_at"], (LEDGER, opened_by)).fetchone()
         if row is None:
             raise Damaged([f"{chain.stream_name(LEDGER)} #{opened_by}: the log does not know this event"])
         self._origin = notes.origin_of(row[0])
         self._check_newest()
+        self._key = self._key_in_use(states)
+
+    def _key_in_use(self, states: dict[str, str]) -> PublicKey:
+        """Return the key of the home; the ledger is told if it does not know it. `states` are by the ledger.
+
+        Raises:
+            Damaged: the ledger says that it is out of use.
+        """
+        active = sorted(key for key, state in states.items() if state == "active")
         key = self._signer.public_key(self._origin, active)
+        if (state := states.get(key.text, "active")) != "active":
+            said = f"the key of this home ({key.id.hex()}) is {state}"
+            raise Damaged([f"{said}; bring back the one in use, or take it away: a new one is made"])
         if key.text not in active:
-            self._append((KeyChanged(key.text, "active", ENGINE),))
-        self._key = key
+            if active:
+                log.warning("the key that signed here is gone: %s signs from now on", key.text)
+            gone = (KeyChanged(one, "retired", ENGINE, "its file is gone") for one in active)
+            self._append((*gone, KeyChanged(key.text, "active", ENGINE)))
+        return key
 
     def _check_newest(self) -> None:
         if self._size:

@@ -241,7 +241,7 @@ def _outside(home: Path, copies: Sequence[Path]) -> list[Outside]:
     for path in (home / FILE, *copies):
         with suppress(OSError):
             where = f"{FILE} (the file)" if path == home / FILE else str(path)
-            found.append((where, path.read_text(errors="replace")))
+            found.append((where, path.read_text("utf-8", "replace")))
     return found
 
 
