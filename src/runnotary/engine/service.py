@@ -260,7 +260,7 @@ class Service:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id)
         if self._engine.holds(run_id):
-            await self._engine.command(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
+            await self._engine.command(run_id, Cancel(by, checked(reason), grace_ms, force), self._actor(by))
 
     async def update(self, run_id: bytes, by: ev.By, set: dict[str, Json], if_seq: int | None = None) -> None:
         """Change label, tags, labels, monitors or managers, also of a run that is over; durable on return.
