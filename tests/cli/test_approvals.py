@@ -56,6 +56,18 @@ def test_another_terminal_approves_and_the_first_goes_on(asking: Desk) -> None:
     assert "verify: ok" in asking.ok("verify", "--deep").out
 
 
+def test_one_of_more_than_a_page_holds_is_answered_by_its_name(asking: Desk) -> None:
+    many = EACH.replace("\"['x', 'y']\"", str(list(range(1010))))
+    asking.write("many.yaml", many)
+    first = asking.begin("start", "many.yaml")
+    until(lambda: "waiting" in asking.run("run", "show", "@latest").out, "a request")
+    done = asking.ok("run", "approve", "@latest", "ask[999]")
+    assert done.out.startswith("ask[999] approved by user:")
+    assert "ask[1009]  waiting" in asking.ok("approval", "show", "@latest", "ask[1009]").out
+    asking.ok("run", "cancel", "@latest")
+    assert asking.end(first).code == 8
+
+
 def test_a_refusal_fails_the_run_and_says_why(asking: Desk) -> None:
     first = asking.begin("start", "flow.yaml", "--wait")
     asks(asking)

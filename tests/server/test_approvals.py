@@ -7,8 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
+from runnotary.engine.approvals import ApprovalQuery
+from runnotary.engine.cursors import cursor
 from tests.server.up import Up, until
 
 Json = Any
@@ -18,6 +21,9 @@ STEPS = {
     "gate": {"approve": {"prompt": "Publish?", "show": ["steps.make.files['report.txt']"]}},
     "send": {"run": "echo sent", "needs": ["gate"]},
 }
+
+FORGED = cursor(msgspec.to_builtins(ApprovalQuery(namespace=("default",))), ["no run's id", "gate"])
+"""Anybody can compute the checksum of a cursor."""
 
 
 def asking(**approve: Any) -> Json:
@@ -222,6 +228,7 @@ def test_answers_that_cannot_be(up: Up) -> None:
         (up.get("/approvals?status=approved"), 422, "invalid_input"),
         (up.get("/approvals?status=perhaps"), 422, "invalid_parameter"),
         (up.get("/approvals?cursor=x"), 422, "invalid_cursor"),
+        (up.get(f"/approvals?cursor={FORGED}"), 422, "invalid_cursor"),
         (up.get("/approvals?run=01HF7YAT3VEX5R00820C20A1G7"), 404, "run_not_found"),
     ]
     for reply, status, code in cases:
@@ -333,6 +340,8 @@ def test_allowed_by_the_step_and_refused_by_the_setting(lab: Lab) -> None:
 def test_a_regulated_home_wants_a_reason_and_somebody_else(own: Callable[..., Up]) -> None:
     lab = Lab(own(), "regulated")
     run = lab.begin("op")
+    (asked,) = lab.up.get("/approvals?namespace=lab&mine=true", token=lab.tokens["ana"]).json["approvals"]
+    assert asked["reason_required"] is True, "a page must know before the answer is sent"
     assert lab.answer("op", run, body={"reason": "mine"}).code == "own_request"
     assert lab.answer("ana", run).code == "reason_required"
     assert lab.answer("ana", run, body={"reason": "checked"}).status == 200
