@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runnotary.core.chain import heads
+from runnotary.core.ids import from_text
+from runnotary.exports import bundle_zip, verifier
 from runnotary.exports.bundle_zip import Layout
 from tests.exports.bundles import (
     Holder,
@@ -89,6 +95,14 @@ def test_files_that_are_none(lab: Lab) -> None:
     assert refused(lab.bundles["silent"] * 2).endswith(
         "not that of its members: more or fewer of them, or a comment"
     ) or "follow" in refused(lab.bundles["silent"] * 2)
+
+
+def test_what_cannot_be_read_from_any_place_is_no_finding() -> None:
+    """A pipe: nothing is known about the bundle, so it is neither whole nor wrong."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file, pytest.raises(OSError, match="seek"):
+        verifier.verify(file)
 
 
 # --- members ---------------------------------------------------------------------------------------
@@ -474,6 +488,43 @@ def test_a_manifest_of_another_form(lab: Lab, change: Callable[[str], str]) -> N
     text = members["MANIFEST"].decode().rpartition("\n\n")[0] + "\n"
     members["MANIFEST"] = lab.holder.note(change(text)).encode()
     assert refused(zipped(members), lab.holder.key)
+
+
+def test_run_and_tasks_of_any_length_are_compared(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They grow with the run, and nobody has to hold them as they lie."""
+    monkeypatch.setattr(bundle_zip, "WHOLE_MAX", len(lab.members()["tasks.json"]) - 1)
+    assert checked(lab.bundles["report"], lab.holder.key).ok
+
+
+def test_a_body_that_a_later_python_reads_and_nobody_could_write(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 3.12 on `json` reads more levels than it writes."""
+    limit, loads = sys.getrecursionlimit(), json.loads
+
+    def deeply(data: bytes) -> Json:
+        sys.setrecursionlimit(20_000)
+        try:
+            return loads(data)
+        finally:
+            sys.setrecursionlimit(limit)
+
+    def change(events: list[Json]) -> None:
+        deep = "[" * 5_000 + "]" * 5_000
+        body = events[-1]["body"][:-1] + f',"metrics":{deep}}}'
+        digest = sha256(bytes.fromhex(events[-1]["nonce"]) + body.encode()).hexdigest()
+        events[-1] |= {"body": body, "envelope": events[-1]["envelope"][:56] + digest}
+
+    members = lab.members("silent")
+    rows("events.jsonl", change)(members)
+    monkeypatch.setattr(verifier._Check, "_checkpoint", lambda *_: (None, 0, b""))
+    monkeypatch.setattr(bundle_zip.json, "loads", deeply)
+    log = lines_of(members["log.jsonl"])
+    events, stream = lines_of(members["events.jsonl"]), b"\1" + from_text(lab.runs["silent"])
+    envelopes = [bytes.fromhex(one["envelope"]) for one in events]
+    log[-1]["head"] = list(heads(stream, envelopes))[-1].hex()
+    members["log.jsonl"] = lines(log)
+    assert refused(lab.holder.bundle(members)) == "a member is nested too deeply"
 
 
 @given(st.data())

@@ -121,9 +121,26 @@ def test_what_cannot_be_asked(desk: Desk) -> None:
         assert done.code == code, done
         assert said.lower() in done.err.lower(), done
         assert "Traceback" not in done.err
+    done = desk.run("verify", "/dev/stdin", input="a pipe")
+    assert (done.code, "cannot be read: File or stream is not seekable" in done.err) == (2, True), done
     assert (desk.path / "bundle.zip").read_bytes() == before
     desk.ok("run", "export", "@latest", "--output", "bundle.zip", "--force")
     assert [one.name for one in desk.path.iterdir() if one.name.startswith(".") and one.is_file()] == []
+
+
+def test_what_is_empty_is_not_what_was_left_out(desk: Desk) -> None:
+    """A variable of a script that nobody set: less would be checked than was asked for, and called right."""
+    desk.ok("run", "export", "@latest", "--output", "bundle.zip")
+    for words in (("bundle.zip", "--key", ""), ("",), ("--key", ""), ("--flow", ""), ("--checkpoint", "")):
+        done = desk.run("verify", *words)
+        assert (done.code, done.out, "is empty" in done.err) == (2, "", True), (words, done)
+
+
+def test_a_name_as_long_as_names_can_be(desk: Desk) -> None:
+    name = "\u6f22" * 83 + ".zip"
+    desk.ok("run", "export", "@latest", "--output", name)
+    assert "verify: ok" in desk.ok("verify", name).out
+    assert sorted(one.name for one in desk.path.iterdir() if one.name.startswith(".runnotary-")) == []
 
 
 def test_a_run_that_goes_on_has_no_bundle_and_leaves_no_file(desk: Desk) -> None:
@@ -138,7 +155,7 @@ def test_a_run_that_goes_on_has_no_bundle_and_leaves_no_file(desk: Desk) -> None
     desk.write("go", "")
     assert desk.end(going).code == 0
     assert not (desk.path / "bundle.zip").exists()
-    assert not list(desk.path.glob(".bundle*"))
+    assert not list(desk.path.glob(".runnotary-*"))
 
 
 def test_standard_output(lab: Lab, tmp_path: Path) -> None:
@@ -167,6 +184,8 @@ def test_the_client_writes_a_file(lab: Lab, tmp_path: Path) -> None:
         assert made.read_bytes() == lab.bundles["report"]
         client.export_run(lab.runs["silent"], str(made))
         assert made.read_bytes() == lab.bundles["silent"]
+        long = tmp_path / ("\u6f22" * 83 + ".zip")
+        client.export_run(lab.runs["silent"], long).unlink()
         with pytest.raises(RunNotFound):
             client.export_run("0" * 26, tmp_path / "other.zip")
         with pytest.raises(InvalidInput):

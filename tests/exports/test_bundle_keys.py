@@ -88,6 +88,23 @@ def test_a_key_that_was_retired_and_later_revoked_is_said_to_be(home: Path) -> N
     assert checked(bundle, Holder.of(home).key).ok
 
 
+def test_nobody_trusts_a_key_over_one_that_was_revoked(home: Path) -> None:
+    first, second = rotate(home), rotate(home)
+
+    async def work(opened: Embedded) -> None:
+        stream = ledger_stream("default")
+        fact = KeyChanged(second.text, "revoked", BY, "stolen")
+        await opened.store.append(
+            [Append(stream, opened.store.head(stream)[0], (fact,), WHEN * 1_000_000 * 2, ENGINE_ACTOR)]
+        )
+
+    in_home(home, work)
+    (bundle,) = exported(home, "@latest")
+    for known in (first, second):
+        assert refused(bundle, known).startswith(f"{second.text} was revoked by its owner")
+    assert checked(bundle, Holder.of(home).key).ok
+
+
 def test_endorsements_that_are_none(home: Path) -> None:
     """By the key holder: each line of keys.jsonl changed, under a manifest that fits."""
     old = rotate(home)

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,18 +59,15 @@ def _to_file(settings: Settings, run: str, form: str, target: Path, *, force: bo
     if not force and os.path.lexists(target):
         raise exists
     target.parent.mkdir(parents=True, exist_ok=True)
-    growing = target.with_name(f".{target.name[:100]}.{os.getpid()}")
-    try:
+    with TemporaryDirectory(prefix=".runnotary-", dir=target.parent) as folder:
+        growing = Path(folder) / "export"
         size = asyncio.run(_written(settings, run, form, growing))
-        if force:
-            growing.replace(target)
-        else:
-            target.hardlink_to(growing)
-    except FileExistsError:
-        raise exists from None
-    finally:
-        with suppress(FileNotFoundError):
-            growing.unlink()
+        try:
+            if not force:
+                target.open("xb").close()
+        except FileExistsError:
+            raise exists from None
+        growing.replace(target)
     print(f"{target}: {size:,} bytes")
     if form == BUNDLE:
         print(f"check it: runnotary verify {target}")
