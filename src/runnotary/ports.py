@@ -204,7 +204,10 @@ class Store(Protocol):
         """Return the namespaces that have a ledger."""
 
     def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
+        """Yield each stream with bodies that hold these bytes, in whatever case, and these bodies.
+
+        Reads the whole log.
+        """
 
     async def prune(self) -> int:
         """Let go of every blob that nothing in the record names, while nobody is at work; return how many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.engine.test_retention import BY, ONE, House, Within, within
 
 __all__ = ["within"]
 Json = Any
+FORMULAS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 ANA = ev.By("user:ana", "oidc")
 
 
@@ -74,8 +76,11 @@ def test_every_event_once_and_in_order(
         )
         found = every(place, owner, Search(newest=newest, limit=limit))
         assert places(found) == (there[::-1] if newest else there)
-        assert not {"salt", "hash"} & {name for one in found for name in one["details"]}
+        assert all("salt" not in one["details"].get("data", {}) for one in found)
         assert all("hash" not in (one["set"] or {}) for one in found)
+        told = json.dumps(found)
+        assert place.store.home_salt().hex() not in told
+        assert not [token for token in place.home.access.refresh().tokens.values() if token.hash in told]
 
     assert within(work).ok
 
@@ -125,6 +130,18 @@ def test_who_what_when_why(within: Within) -> None:
     assert within(work).ok
 
 
+def test_only_what_nobody_is_told_is_left_out(within: Within) -> None:
+    async def work(place: House) -> None:
+        said = {"hash": "sha256:00", "salt": "a pinch", "deep": {"hash": 1}}
+        flow = {"inputs": {"said": {"type": "object"}}, "steps": {"a": {"run": "true"}}}
+        await place.ended(flow, inputs={"said": said}, labels={"hash": "x"})
+        (created,) = every(place, place.home.access.who(BY), Search(what=("run.created",)))
+        assert created["details"]["inputs"] == {"said": said}
+        assert created["details"]["labels"] == {"hash": "x"}
+
+    assert within(work).ok
+
+
 def auditing_query() -> RunQuery:
     return RunQuery(include_archived=True)
 
@@ -145,12 +162,15 @@ def test_a_cursor_is_of_one_search(within: Within) -> None:
 def test_no_cell_is_a_formula_and_every_cell_comes_back() -> None:
     rows = [
         {"a": text, "b": {"x": [1, None]}, "c": None}
-        for text in ("=1+1", "+x", "-x", "@x", "\tx", "\rx", 'a "quoted", one', "two\r\nlines", "", "plain")
+        for text in (
+            *(f"{letter}x" for letter in FORMULAS),
+            *("'=x", "'", "''x", 'a "quoted", one', "two\r\nlines", "", "plain"),
+        )
     ]
     text = sheet(("a", "b", "c"), rows)
     head, *read = csv.reader(io.StringIO(text, newline=""))
     assert head == ["a", "b", "c"]
     for row, (a, b, c) in zip(rows, read, strict=True):
-        assert not a.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert not a.startswith(tuple(FORMULAS))
         assert a.removeprefix("'") == row["a"] and b == '{"x":[1,null]}' and c == ""
     assert sheet(("a",), [], head=False) == ""

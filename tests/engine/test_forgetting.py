@@ -162,7 +162,8 @@ def test_what_must_not_go_stops_all_of_it(within: Within, settings: Settings) ->
 
         await refused(InvalidInput, WHOLE, ZED, "myself")
         await refused(InvalidInput, WHOLE, BOSS, "")
-        await refused(InvalidInput, WHOLE, BOSS, "zebedee asked for it")
+        for reason in ("zebedee asked for it", "Zebedee asked for it", "asked by:zebedee", "by:user:zebedee"):
+            await refused(InvalidInput, WHOLE, BOSS, reason)
         await refused(InvalidInput, "group:qa", BOSS, "why")
         await refused(InvalidInput, "zebedee", BOSS, "why")
         assert place.store.position() == length
@@ -203,6 +204,27 @@ def test_whose_name_begins_or_ends_alike_is_somebody_else(within: Within) -> Non
 
     assert within(work).findings == ()
     assert within(again).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("first line\nuser:zebedee", "naming"),
+        ('a "user:zebedee" in quotes', "naming"),
+        ("\tzebedee", "mentions"),
+        ("ask Zebedee", "mentions"),
+        ("owner=zebedee", "mentions"),
+        ("service:zebedee", ""),
+        ("zebedees", ""),
+    ],
+)
+def test_where_a_name_stands_in_a_run(within: Within, text: str, found: str) -> None:
+    async def work(place: House) -> None:
+        run = to_text(await place.ended(SAYS, BY, inputs={"who": text}))
+        told = (await asyncio.to_thread(eraser(place).plan, WHOLE, BOSS)).document
+        assert {where for where in ("owned", "naming", "mentions") if told[where] == [run]} == {found} - {""}
+
+    assert within(work).findings == ()
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -36,7 +36,7 @@ SECONDS: Final = 0.25
 """What one page may take."""
 
 ENGINE: Final = "engine"
-HIDDEN: Final = frozenset({"salt", "hash"})
+HIDDEN: Final = {ev.EngineNoted: ("data", "salt"), ev.AccessChanged: ("set", "hash")}
 OF_READERS: Final = (ev.DefinitionChanged, ev.StreamErased)
 TYPES: Final = frozenset(ev.NAMES.values())
 KINDS: Final = frozenset(name.partition(".")[0] for name in TYPES)
@@ -198,7 +198,7 @@ class _Walk:
     def document(self, change: Change, entry: Recorded) -> Json:
         """Return an event as a search tells it."""
         event, by = entry.event, _by(entry.event)
-        said = _shown(msgspec.to_builtins(event))
+        said = _shown(event)
         return {
             "position": change.pos,
             "stream": stream_name(change.stream),
@@ -235,7 +235,10 @@ def _subject(event: ev.Event) -> str:
     return next((str(found) for name in names if (found := getattr(event, name, ""))), "")
 
 
-def _shown(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {name: _shown(part) for name, part in value.items() if name not in HIDDEN}
-    return value
+def _shown(event: ev.Event) -> Json:
+    """Return what an event says, but for what nobody is told."""
+    said = msgspec.to_builtins(event)
+    part, secret = HIDDEN.get(type(event), ("", ""))
+    if part in said:
+        said[part] = {name: value for name, value in said[part].items() if name != secret}
+    return said

@@ -50,7 +50,7 @@ class Clearing:
         return tombstone_of(self._reader(), chain.stream_name(stream), ledgers_of(self._reader()))
 
     def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
+        """Yield each stream with bodies that hold these bytes; see `Store.saying`. Reads the whole log."""
         return groups_with(self._reader, text)
 
     async def prune(self) -> int:
