@@ -1,8 +1,8 @@
 """Rows as CSV (RFC 4180) that a spreadsheet opens without doing what a cell says.
 
-A cell that begins with `=`, `+`, `-`, `@` (also of full width), a tab, the end of a line or an apostrophe gets
-an apostrophe before it, which a spreadsheet takes for "this is text": whoever reads the file with a program
-takes that one off again.
+A cell that begins with `=`, `+`, `-`, `@` (also of full width), a tab, the end of a line or an apostrophe
+gets an apostrophe before it, which a spreadsheet takes for "this is text": whoever reads the file with a
+program takes that one off again.
 """
 
 from __future__ import annotations
