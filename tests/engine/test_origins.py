@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from runnotary.core.definition import Words
 from runnotary.core.errors import BlobNotFound, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
+from runnotary.core.lineage import Direction
 from runnotary.core.permissions import Visible
 from runnotary.core.queries import ContentQuery
 from runnotary.core.rows import RunRow
@@ -136,13 +138,15 @@ class Told:
     """Runs that a test made up: each with what it was given and what it made, oldest first."""
 
     def __init__(self, told: list[tuple[set[str], set[str]]]) -> None:
-        blank = dict.fromkeys(RunRow.__struct_fields__, "")
+        blank = dict.fromkeys(RunRow.__struct_fields__, "") | {"seq": 4}
         self.runs = [
             (RunRow(**blank | {"id": run_id(at), "created_at": at, "ended_at": at}), given, made - given)
             for at, (given, made) in enumerate(told)
         ]
+        self.read = 0
 
     def runs_with(self, query: ContentQuery) -> list[RunRow]:
+        self.read += query.limit
         found = [
             row
             for row, given, made in self.runs
@@ -267,6 +271,68 @@ def test_what_there_is_too_much_of_is_said(
         assert not reader_of(place).across(of("abc\n"), "down", shown=seen)["truncated"]
 
     assert within(work).findings == ()
+
+
+def chain(length: int) -> list[tuple[set[str], set[str]]]:
+    blobs = [digest(f"link {at}".encode()) for at in range(length + 1)]
+    return [({one}, {other}) for one, other in pairwise(blobs)]
+
+
+def asked(place: Told, blob: str, direction: Direction = "both", depth: int = 100) -> Json:
+    return origins.Origins(place, place.graph, None).answer(blob, direction, depth)  # type: ignore[arg-type]
+
+
+def test_a_chain_that_goes_on_beyond_the_depth_is_cut_and_says_so() -> None:
+    place = Told(chain(4))
+    last = digest(b"link 4")
+    assert [asked(place, last, "up", depth)["truncated"] for depth in (1, 3, 4, 5)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    first = digest(b"link 0")
+    assert [asked(place, first, "down", depth)["truncated"] for depth in (3, 4)] == [True, False]
+
+
+def test_beyond_the_depth_nothing_tells_of_a_run_one_may_not_see(within: Within) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        await turned(place, UPPER, "abc\n", namespace="open")
+        await turned(place, TWICE, "ABC\n", namespace="closed")
+        across = reader_of(place).across
+        assert across(of("abc\n"), "down", 1)["truncated"]
+        assert not across(of("abc\n"), "down", 1, Visible(namespaces=("open",)))["truncated"]
+
+    assert within(work).findings == ()
+
+
+def test_many_runs_of_the_same_files_cost_no_more_than_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a bound each of the files has every run, at each run that was given it."""
+    monkeypatch.setattr(origins, "LINKS_MAX", 100)
+    given, made = ({digest(f"{kind} {at}".encode()) for at in range(10)} for kind in ("in", "out"))
+    place = Told([(given, made), (made, given)] * 20)
+    answer = asked(place, digest(b"in 1"))
+    acyclic(answer)
+    assert answer["truncated"] and len(answer["edges"]) < 400 and place.read < 50 * 101
+
+
+def test_large_runs_count_by_their_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "EVENTS_MAX", 8)
+    place = Told(chain(4))
+    answer = asked(place, digest(b"link 4"), "up")
+    assert (len(runs(answer)), answer["truncated"]) == (2, True)
+    monkeypatch.setattr(origins, "EVENTS_MAX", 1)
+    answer = asked(place, digest(b"link 4"), "up")
+    assert (len(runs(answer)), answer["truncated"]) == (1, True), "one is always looked at"
+
+
+@pytest.mark.parametrize("empty", [b"", b"[]"])
+def test_what_is_empty_leads_nowhere(empty: bytes) -> None:
+    """Neither a file nor a folder without anything in it came from the run that had one before."""
+    first, last = digest(b"first"), digest(b"last")
+    place = Told([({first}, {digest(empty)}), ({digest(empty)}, {last})])
+    assert runs(asked(place, last, "up")) == {to_text(place.runs[1][0].id)}
+    assert len(runs(asked(place, digest(empty)))) == 2, "who asks for it is told"
 
 
 def test_inputs_too_large_for_their_event_count_too(within: Within, settings: Settings) -> None:  # noqa: F811

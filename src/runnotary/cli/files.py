@@ -156,8 +156,6 @@ def _write_across(graph: Json) -> None:
         return
     for line in drawn(graph, "text").splitlines():
         page.line(line)
-    if graph["truncated"]:
-        page.line(("there is more: ask with --depth, or from a file further on", words.DIM))
 
 
 def _write_lineage(graph: Json, tasks: list[Json]) -> None:
