@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from runnotary.core.ids import to_text
 from runnotary.core.ledger import SALT
 from runnotary.core.permissions import Role
 from runnotary.engine.erasure import Forgetting, Plan
-from runnotary.store.verify import verify
+from runnotary.store.verify import verify, verify_record
 from tests.engine.test_erasure import LARGE, SAYS, places_of
 from tests.engine.test_retention import BY, ONE, SLOW, House, Within, within
 
@@ -137,6 +138,38 @@ def test_without_the_runs_it_is_said_which_still_name_them(within: Within) -> No
         assert left.ledgers == {} and left.tokens == () and {row.id for row in left.runs} == {own, other}
 
     assert within(work).findings == ()
+
+
+@pytest.mark.parametrize("kind", ["01", "03"], ids=["run", "ledger"])
+@pytest.mark.parametrize("many", [1, 10**6])
+def test_what_was_erased_and_is_put_back_is_found(
+    within: Within, settings: Settings, tmp_path: Path, kind: str, many: int
+) -> None:
+    """The bodies are the right ones, and the chain holds: but the person has their rights again."""
+
+    async def before(place: House) -> None:
+        await settled(place)
+
+    async def after(place: House) -> None:
+        await eraser(place).erase(WHOLE, BOSS, "article 17", runs=True)
+
+    assert within(before).findings == ()
+    shutil.copy(settings.home / "runnotary.db", tmp_path / "before.db")
+    assert within(after).findings == ()
+    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
+    connection.execute("ATTACH ? AS old", (str(tmp_path / "before.db"),))
+    gone = f"body IS NULL AND substr(stream, 1, 1) = x'{kind}'"
+    put_back = connection.execute(
+        "UPDATE main.events AS new SET body = (SELECT body FROM old.events AS old"
+        " WHERE (old.stream, old.seq) = (new.stream, new.seq)) WHERE (stream, seq) IN"
+        f" (SELECT stream, seq FROM main.events WHERE {gone} ORDER BY stream, seq DESC LIMIT ?)",
+        (many,),
+    ).rowcount
+    connection.close()
+    assert put_back > 0
+    for report in (verify(settings.home), verify_record(settings.home)):
+        back = [one for one in report.findings if "its tombstone says that the body is gone" in one.message]
+        assert len(back) == put_back and {one.code for one in back} == {"body"}
 
 
 def test_who_erased_can_be_erased_by_another(within: Within, settings: Settings) -> None:

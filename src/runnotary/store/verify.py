@@ -171,7 +171,7 @@ class _Check(NamedTuple):
             proven = LogCheck(connection, notes, self.trust).whole(self.outside)
         with notes.reading("events, log"):
             streams.erased.learn(connection)
-            for stream in suspects(connection, notes):
+            for stream in suspects(connection, notes, streams.erased.streams):
                 streams.examine(connection, stream)
             streams.erased.compare(connection)
         notes.counts["log"] = connection.execute(SQL["last_pos"]).fetchone()[0]

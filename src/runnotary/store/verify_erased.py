@@ -1,12 +1,13 @@
 """Checking what is gone: every tombstone in the ledgers, and that nothing else is missing.
 
-of events       their bodies may be missing, if the tombstone stands later in the log
+of events       their bodies are gone, and may be only if the tombstone stands later in the log
 of a run        emptied: its envelopes are there, and no body; purged: its log rows are there, and no event
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -73,6 +74,17 @@ class Erasures:
         if (emptied := self._emptied.get(stream)) is not None and emptied[0] > pos:
             return seq <= emptied[1].length
         return self._single.get(stream, {}).get(seq, 0) > pos
+
+    def gone(self, stream: str) -> Collection[int]:
+        """Return the events of a stream whose bodies were erased, as tombstones say."""
+        if (emptied := self._emptied.get(stream)) is not None:
+            return range(1, emptied[1].length + 1)
+        return self._single.get(stream, ())
+
+    @property
+    def streams(self) -> frozenset[bytes]:
+        """The streams of which bodies were erased."""
+        return frozenset(map(chain.named_stream, self._emptied.keys() | self._single.keys()))
 
     def have_emptied(self, stream: str) -> bool:
         """Tell whether all bodies of a run were erased."""
