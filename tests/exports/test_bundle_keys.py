@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
 import runnotary
+from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded
 from runnotary.core import notes
 from runnotary.core.chain import ENGINE_ACTOR, ledger_stream
+from runnotary.core.errors import Changed
 from runnotary.core.events import By, KeyChanged
+from runnotary.exports.bundle import make
 from runnotary.exports.bundle_keys import Key, NoKey, key_of
 from runnotary.ports import Append
 from tests.exports.bundles import (
@@ -63,6 +67,33 @@ def test_who_knows_an_older_key_can_trust_a_newer_one(home: Path) -> None:
     assert checked(before, keys[0]).ok
     assert "does not vouch for it" in refused(before, keys[1])
     assert "does not vouch for it" in refused(bundle, Holder.stranger(keys[0].name).key)
+
+
+def test_a_key_that_changes_while_a_run_is_exported_makes_no_bundle_of_two(home: Path) -> None:
+    """Between looking and signing large files are hashed; and between the checkpoint and looking."""
+
+    async def work(opened: Embedded) -> bytes:
+        exporting, run = Exporting(opened.store, opened.reader), opened.reader.resolve("@latest").id
+        material = await exporting.gathered(run)
+        await opened.store.change_key("", "retired", BY, "a test")
+        with pytest.raises(Changed):
+            await asyncio.to_thread(make, material)
+        look, looks = exporting._checkpoint, []
+
+        async def late(run: bytes) -> str:
+            note = await look(run)
+            looks.append(note)
+            if len(looks) == 1:
+                await opened.store.change_key("", "retired", BY, "a test")
+            return note
+
+        exporting._checkpoint = late  # type: ignore[method-assign]
+        export = await exporting.export(run, "bundle")
+        assert len(looks) == 2
+        return b"".join(export.pieces)
+
+    bundle = in_home(home, work)
+    assert checked(bundle, Holder.of(home).key).ok
 
 
 def test_a_key_that_was_revoked_vouches_for_nothing(home: Path) -> None:
