@@ -12,7 +12,7 @@ import msgspec
 from runnotary.app.checks import ROLLED_BACK, backed_up, checked, restored
 from runnotary.app.records import reading
 from runnotary.cli import words
-from runnotary.cli.asked import settings_of, settings_of_home
+from runnotary.cli.asked import settings_of, settings_of_home, with_key
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.verify_bundle import is_bundle, verify_bundle
 from runnotary.config import Settings
@@ -37,7 +37,7 @@ def verify(args: Namespace) -> int:
     if is_bundle(args.run):
         return verify_bundle(args)
     settings = settings_of(args)
-    document = _there(settings, args) if settings.url else _here(settings, args)
+    document = _there(settings, args) if settings.url else _here(with_key(settings, args), args)
     emit(args.format, document, lambda: _write(Page(), document), key="ok")
     return 0 if document["ok"] else Damaged.exit_code
 
@@ -46,10 +46,11 @@ def _there(settings: Settings, args: Namespace) -> Json:
     """Let the server check its record."""
     from runnotary.app.remote import evidence_there
 
-    if args.key or args.checkpoint or args.record:
+    if args.key is not None or args.checkpoint is not None or args.record:
         raise InvalidInput(
             f"--key, --checkpoint, --record: this reads the files of a home, and {settings.url} is a server",
-            hint="where the server runs: runnotary verify … --home DIR; elsewhere check a bundle",
+            hint="where the server runs: runnotary verify … --home DIR; elsewhere check a bundle, or a "
+            "checkpoint that was kept: runnotary log consistency FILE --key PUB",
         )
     run, task = _named(args)
     said = {"run": run, "task": task, "flow": args.flow or "", "namespace": args.namespace or ""}
@@ -65,8 +66,6 @@ def _here(settings: Settings, args: Namespace) -> Json:
         "record_only": args.record,
         "checkpoint": _text(args.checkpoint),
     }
-    if args.key:
-        settings = msgspec.structs.replace(settings, key=args.key)
     name, task = _named(args)
     try:
         run = _run(settings, name) if name else None

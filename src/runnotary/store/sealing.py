@@ -212,8 +212,8 @@ class Sealing:
         active = sorted(key for key, state in states.items() if state == "active")
         key = self._signer.public_key(self._origin, active)
         if (state := states.get(key.text, "active")) != "active":
-            said = f"the key of this home ({key.id.hex()}) is {state}"
-            raise Damaged([f"{said}; bring back the one in use, or take it away: a new one is made"])
+            said = f"the key in the home's log.key ({key.id.hex()}) is {state}"
+            raise Damaged([f"{said}; bring back the file of the one in use, or remove it: a new key is made"])
         if key.text not in active:
             if active:
                 log.warning("the key that signed here is gone: %s signs from now on", key.text)
