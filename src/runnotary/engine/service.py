@@ -79,7 +79,7 @@ class Service:
         self._clock: Final = parts.clock
         self._chance: Final = parts.chance
         self._flow_of: Final = parts.flow_of
-        self._profile: Final = parts.profile
+        self.profile: Final = parts.profile
         self._durability: Final = durability
         self._caller_of: Final = caller_of
         self._ledger: Final = LedgerWriter(parts)
@@ -110,7 +110,7 @@ class Service:
             said = (definition, words.version, words.title, words.description)
             if known and (known.definition, known.version, known.title, known.description) == said:
                 return None
-            if self._profile.one_meaning and words.version:
+            if self.profile.one_meaning and words.version:
                 self._see_version_is_free(namespace, words, definition)
             change = ev.DefinitionChanged(
                 flow=words.flow,
@@ -255,7 +255,7 @@ class Service:
         row, by = self._permitted(run_id, by, Action.CANCEL)
         if row.status == State.CANCELLED:
             return
-        self._profile.require_reason(Change.CANCEL, reason)
+        self.profile.require_reason(Change.CANCEL, reason)
         if State(row.status) in TERMINAL:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id)
