@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import subprocess
 import threading
@@ -19,10 +20,12 @@ import pytest
 
 import runnotary
 from runnotary.api.wire import AsFile
+from runnotary.cli.entry import run
 from runnotary.cli.table_runs import LOOKING
 from runnotary.core.errors import InvalidInput, NotEnded, RunNotFound
 from runnotary.exports.bundle import make
 from runnotary.exports.formats import FORMATS
+from runnotary.exports.material import Material
 from tests.cli.served import Served
 from tests.cli.terminal import COMMAND, Desk
 from tests.exports.bundles import Holder, checked
@@ -170,6 +173,20 @@ def test_neither_a_home_nor_a_server_is_asked_to_verify(lab: Lab, tmp_path: Path
     nobody = {"RUNNOTARY_URL": "http://127.0.0.1:9", "RUNNOTARY_HOME": str(tmp_path / "none")}
     assert desk.ok("verify", "bundle.zip", env=nobody).out.endswith("verify: ok\n")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
+
+
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(material: Material) -> Iterator[bytes]:
+        yield b"some"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, "html", replace(FORMATS["html"], make=full))
+    words = ["run", "export", lab.runs["silent"], "--home", str(lab.home), "--format", "html"]
+    assert run([*words, "--output", str(tmp_path / "there" / "page.html")]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'there'}: No space left on device\n"
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_a_pipe_is_no_bundle_that_is_wrong(lab: Lab, tmp_path: Path) -> None:

@@ -74,5 +74,14 @@ def _to_file(settings: Settings, run: str, form: str, target: Path, *, force: bo
 
 
 async def _written(settings: Settings, run: str, form: str, target: Path) -> int:
-    async with session(settings) as engine:
-        return await engine.export(run, form, target)
+    """Write a run to a file in a folder of our own.
+
+    Raises:
+        OSError: and it names the folder that holds ours, if the file alone could not be written.
+    """
+    try:
+        async with session(settings) as engine:
+            return await engine.export(run, form, target)
+    except OSError as wrong:
+        wrong.filename = wrong.filename or str(target.parent.parent)
+        raise
