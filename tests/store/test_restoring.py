@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,54 @@ def test_a_backup_that_does_not_verify_is_refused(copy: Path, tmp_path: Path) ->
     assert list((tmp_path / "new").iterdir()) == []
     with pytest.raises(FileMissing):
         restored(tmp_path / "nowhere", tmp_path / "new")
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_whoever_is_interrupted_begins_again(
+    home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, *, grown: bool
+) -> None:
+    """Killed before any of the renames: the home is restored, or can be, and the right loss is named."""
+    if grown:
+        grow(home, 30)
+    lost = newest(home).size
+    kept, bare = home.with_name("kept"), {"log.key", "checkpoint"}
+    kept.mkdir()
+    for name in bare:
+        shutil.copy(home / name, kept / name)
+    stops, told = 0, 0
+    while told == stops:
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        stops += 1
+        told = interrupted_at(stops, copy, home, monkeypatch, accept_loss=grown)
+        if (home / "runnotary.db").exists() and grown and newest(home).size == lost:
+            (home / "runnotary.db").unlink()  # as the error says that everybody gets
+        if not (home / "runnotary.db").exists():
+            restored(copy, home, accept_loss=grown)
+        report = checked(home)
+        assert report.ok, (stops, report.findings)
+        assert [one.lost for one in report.restores] == [lost if grown else 0]
+    assert stops > 3
+
+
+def interrupted_at(
+    stop: int, copy: Path, home: Path, monkeypatch: pytest.MonkeyPatch, *, accept_loss: bool
+) -> int:
+    """Restore until that rename; return how many there were before it, and it."""
+    done = 0
+    replace = os.replace
+
+    def counted(source: Path, target: Path) -> None:
+        nonlocal done
+        done += 1
+        if done == stop:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr("runnotary.store.restoring.os.replace", counted)
+        restored(copy, home, accept_loss=accept_loss)
+    return done
 
 
 def test_a_restored_home_is_backed_up_and_restored_again(copy: Path, tmp_path: Path) -> None:
