@@ -307,6 +307,36 @@ def test_four_eyes(lab: Lab) -> None:
     assert lab.status(run) == ("success", None)
 
 
+def test_four_eyes_are_not_those_of_one_person_with_two_tokens_and_three_roles(lab: Lab) -> None:
+    run, root = (
+        lab.begin(approvals=2, by=["user:ana", "role:operator", "group:qa", "user:bob"]),
+        lab.tokens["root"],
+    )
+    assert lab.answer("ana", run).json["status"] == "waiting"
+    made = lab.up.post("/tokens", {"principal": "user:ana", "name": "another"}, token=root)
+    role = lab.up.ask("PUT", "/namespaces/lab/roles/user:ana", {"role": "operator"}, token=root)
+    group = lab.up.ask("PUT", "/groups/group:qa", {"members": ["user:ana"]}, token=root)
+    assert (made.status, role.status, group.status) == (201, 200, 200)
+    for verb in ("approve", "reject"):
+        assert answer(lab.up, run, verb, token=made.json["secret"]).code == "already_decided"
+    assert lab.up.get(f"/runs/{run}", token=root).json["status"] == "waiting"
+    assert lab.answer("bob", run).json["status"] == "approved"
+
+
+def test_who_lost_the_right_since_the_request_has_lost_it(lab: Lab) -> None:
+    run, other, root = lab.begin(), lab.begin(by=["group:qa"]), lab.tokens["root"]
+    (mine,) = lab.up.get("/approvals?namespace=lab&mine=true", token=lab.tokens["bob"]).json["approvals"]
+    assert mine["run"] == run
+    role = lab.up.ask("DELETE", "/namespaces/lab/roles/user:bob?role=approver", token=root)
+    given = lab.up.ask("PUT", "/namespaces/lab/roles/user:bob", {"role": "viewer"}, token=root)
+    group = lab.up.ask("PUT", "/groups/group:qa", {"members": ["user:ana"]}, token=root)
+    assert (role.status, given.status, group.status) == (200, 200, 200)
+    assert lab.answer("bob", run).code == "permission_denied"
+    assert lab.answer("eve", other).code == "permission_denied"
+    assert lab.answer("ana", other).json["decisions"][0]["role"] == "group:qa"
+    assert lab.answer("ana", run).status == 200
+
+
 def test_nobody_approves_their_own_where_the_step_forbids_it(lab: Lab) -> None:
     run = lab.begin("op", self_approval=False)
     refused = lab.answer("op", run)

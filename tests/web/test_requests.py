@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from runnotary.core.events import By
 from runnotary.core.permissions import Caller, Who
 from runnotary.engine.approvals import ApprovalQuery
+from runnotary.web.run_page import asked_of
 from tests.server.up import until
 from tests.web.conftest import House, Json
 from tests.web.markup import check_page
@@ -116,6 +117,19 @@ def test_all_that_waits_is_on_one_page_mine_first(house: House, run: str) -> Non
     assert refused.status_code == 403
     house.call(house.operations.cancel(house.who, other))
     house.ended(other)
+
+
+def test_the_files_of_a_list_can_be_looked_at_one_by_one(house: House) -> None:
+    file = {"$file": "sha256:" + "a" * 64, "name": "x", "size": 1}
+    request = {"run": "R", "task": "gate", "shown": {"many": [file] * 102, "none": [], "mixed": [file, 1]}}
+    values = {one["name"]: one for one in asked_of(request)["values"]}
+    assert [name for name, one in values.items() if one["address"]] == [f"many[{n}]" for n in range(100)]
+    assert values["many"]["value"] == [file] * 2
+    assert values["none"]["value"] == []
+    assert values["mixed"]["value"] == [file, 1]
+    address = values["many[7]"]["address"]
+    assert address == values["many[0]"]["address"]
+    assert file["$file"] in address
 
 
 def test_what_somebody_may_not_see_is_not_listed_for_them(house: House, run: str) -> None:

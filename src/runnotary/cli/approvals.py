@@ -19,6 +19,7 @@ from runnotary.core.errors import InvalidInput, NotWaiting
 
 Json = Any
 NAMED: Final = 10
+VALUE_WIDTH: Final = 2_000
 WAITING: Final = "waiting"
 STYLES: Final = {
     WAITING: words.STYLES["waiting"],
@@ -144,8 +145,7 @@ def _write(request: Json) -> None:
         (request["task"], words.BOLD), "  ", (status, STYLES[status]), "  ", (f"run {short}", words.DIM)
     )
     page.line(words.visible(request["prompt"]))
-    if request["shown"]:
-        page.table([value_row(name, value) for name, value in request["shown"].items()])
+    _write_shown(page, request["shown"])
     page.line(("shown ", words.DIM), request["shown_digest"])
     page.line(("asked ", words.DIM), when(request["asked_at"]), *_until(request))
     page.line(("by ", words.DIM), ", ".join(map(words.visible, request["by"])) or "whoever may approve")
@@ -160,6 +160,18 @@ def _write(request: Json) -> None:
         page.line(("      ", words.DIM), f"runnotary run reject {short} {request['task']} --reason TEXT")
     elif status == WAITING:
         page.line((words.visible(request["why_not"]), words.DIM))
+
+
+def _write_shown(page: Page, shown: dict[str, Json]) -> None:
+    """Write what people decide about: every file, and values as far as they would be read."""
+    for name, value in shown.items():
+        if words.is_file(value) or words.are_files(value):
+            page.table([value_row(name, file) for file in (value if isinstance(value, list) else [value])])
+            continue
+        text = words.value(value, VALUE_WIDTH)
+        page.line((words.visible(name), words.DIM), f"  {text}")
+        if len(text) == VALUE_WIDTH and text.endswith("…"):
+            page.line(("that is not all of it: -o json", words.DIM))
 
 
 def _until(request: Json) -> list[Part]:
