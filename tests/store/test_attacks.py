@@ -350,6 +350,13 @@ def test_a_checkpoint_that_was_emptied_is_not_one_that_fits(home: Path) -> None:
     assert codes(checked(home)) == {"checkpoint"}
 
 
+def test_that_nothing_stands_outside_is_said(home: Path) -> None:
+    said = "checkpoint outside none"
+    assert not any(one.startswith(said) for one in checked(home).not_proven)
+    (home / "checkpoint").unlink()
+    assert any(one.startswith(said) for one in checked(home).not_proven)
+
+
 @pytest.mark.parametrize("run", [None, RUN[1:]])
 def test_whoever_knows_a_key_is_told_if_it_signed_nothing(home: Path, run: bytes | None) -> None:
     """The attacker rewrites everything and takes every checkpoint away, the one outside too."""

@@ -69,7 +69,7 @@ def verify(
             streams = StreamCheck(notes, blobs, flow_of or (lambda digest: _compiled(blobs, digest)))
             check = _Check(connection, streams, blobs, notes, trust or Trust(), outside)
             proven = check.whole() if chosen is None else check.runs(chosen)
-    return _report(notes, proven, _not_proven(notes, deep, proven))
+    return _report(notes, proven, _not_proven(notes, deep, proven, _stands(outside, trust)))
 
 
 def verify_record(home: Path, *, trust: Trust | None = None, copies: Sequence[Path] = ()) -> Report:
@@ -88,7 +88,7 @@ def verify_record(home: Path, *, trust: Trust | None = None, copies: Sequence[Pa
             streams = StreamCheck(notes, blobs, lambda digest: _compiled(blobs, digest))
             proven = _Check(connection, streams, blobs, notes, trust or Trust(), outside).record()
     left = "the record alone was checked, not the tables made from it, nor the blobs that it names"
-    return _report(notes, proven, [*_not_proven(notes, True, proven), left])
+    return _report(notes, proven, [*_not_proven(notes, True, proven, _stands(outside, trust)), left])
 
 
 def _report(notes: Notebook, proven: Proven | None, not_proven: Sequence[str]) -> Report:
@@ -245,7 +245,12 @@ def _outside(home: Path, copies: Sequence[Path]) -> list[Outside]:
     return found
 
 
-def _unwitnessed(proven: Proven | None) -> Iterator[str]:
+def _stands(outside: list[Outside], trust: Trust | None) -> bool:
+    """Tell whether a checkpoint stands outside the database, or was brought along."""
+    return bool(outside) or (trust is not None and trust.checkpoint is not None)
+
+
+def _unwitnessed(proven: Proven | None, stands: bool) -> Iterator[str]:
     """Say what the newest checkpoint leaves open."""
     if proven is None:
         yield (
@@ -257,15 +262,17 @@ def _unwitnessed(proven: Proven | None) -> Iterator[str]:
         yield f"no checkpoint covers the last {proven.uncovered} log entries: they could be cut off unseen"
     if not proven.pinned:
         yield f"key {proven.key}: from the home itself, unproven; bring the one you know (--key)"
+    if not stands:
+        yield "checkpoint outside none: an older copy of this record could not be told from it"
     if not proven.witnesses:
         yield "witness none: the key holder could have rewritten everything"
 
 
-def _not_proven(notes: Notebook, deep: bool, proven: Proven | None) -> list[str]:
+def _not_proven(notes: Notebook, deep: bool, proven: Proven | None, stands: bool) -> list[str]:
     counts = notes.counts
     said = [
         *map(str, notes.restores),
-        *_unwitnessed(proven),
+        *_unwitnessed(proven, stands),
         "times are those of this host's clock, and names those its operating system gave",
     ]
     unread = counts["blobs"] - counts["blobs_read"]
