@@ -347,6 +347,9 @@ def test_inputs_too_large_for_their_event_count_too(within: Within, settings: Se
         created = next(iter(place.store.read(run_stream(run)))).event
         assert created.inputs_large is not None  # type: ignore[union-attr]
         assert runs(reader_of(place).across(of("part 299"), "down")) == {to_text(run)}
+        row = place.store.run(run)
+        assert row is not None
+        assert [one["path"] for one in reader_of(place).files(row)] == [f"{at}.csv" for at in range(300)]
 
     assert within(work).findings == ()
     assert stored(settings.home) == 300

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runnotary.core.hashing import digest
 from runnotary.exports import openlineage
 from runnotary.exports.identifiers import uuid
 from runnotary.exports.openlineage import SCHEMAS
@@ -137,6 +138,23 @@ def test_values_words_and_code(events: dict[str, list[Json]]) -> None:
     assert {"key": "label", "value": "first numbers", "source": "USER"} in run["tags"]["tags"]
     step = of(events["report"], "report.sort")[0]["job"]["facets"]["sourceCode"]
     assert (step["language"], step["sourceCode"][:21]) == ("bash", "python3 sort_words.py")
+
+
+def test_files_in_lists_and_objects_are_datasets_of_their_own(home: Home) -> None:
+    whole = home.material("report")
+    one, two, deep = (
+        {"$file": digest(name.encode()), "name": name.rstrip("12"), "size": 1}
+        for name in ("p1", "p2", "deep")
+    )
+    inputs = {"parts": [one, two, one], "config": {"in": [deep], "level": 3}}
+    event = read(openlineage.make(replace(whole, run=whole.run | {"inputs": inputs})))[0]
+    assert [dataset["name"] for dataset in event["inputs"]] == [
+        "report/inputs/parts/p",
+        "report/inputs/parts/1/p",
+        "report/inputs/config/deep",
+    ]
+    (parameter,) = event["run"]["facets"]["executionParameters"]["parameters"]
+    assert parameter["key"] == "config" and '"level":3' in parameter["value"]
 
 
 def test_what_failed_says_so(events: dict[str, list[Json]]) -> None:

@@ -276,6 +276,16 @@ def test_no_name_is_in_the_way_of_another(names: tuple[str, ...], tmp_path: Path
     )
 
 
+def test_a_file_deep_in_a_value_is_in_the_crate_too() -> None:
+    blob = digest(b"deep")
+    fake = SimpleNamespace(has_blob=lambda one: one == blob, blob_size=lambda one: 4)
+    files = Files(cast(Material, fake))
+    given = {"in": [{"$file": blob, "name": "deep.csv", "size": 4}], "level": 3}
+    kinds = [(one["@type"], one["name"]) for one in files.values("run/in", "config", given)]
+    assert kinds == [("File", "deep.csv"), ("PropertyValue", "config")]
+    assert [member.blob for member in files.members.values()] == [blob]
+
+
 def test_the_same_record_is_the_same_crate(home: Home) -> None:
     first, second = (b"".join(ro_crate.make(home.material("report"))) for _ in range(2))
     assert first == second

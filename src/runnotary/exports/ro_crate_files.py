@@ -19,7 +19,8 @@ import msgspec
 
 from runnotary.core import trees
 from runnotary.core.hashing import digest as digest_of
-from runnotary.core.words import blob_of, is_file
+from runnotary.core.lineage import blob_of, files_in
+from runnotary.core.words import is_file
 from runnotary.exports.identifiers import media_type
 from runnotary.exports.material import Material
 
@@ -109,7 +110,7 @@ class Files:
 
     def of(self, file: Json) -> Entity:
         """Return the entity of a file or folder, as a value of a run or as an output of an attempt has it."""
-        digest = blob_of(file) if is_file(file) else file["blob"]
+        digest = blob_of(file)
         name = file["name"] or digest[7:19]
         folder, last = f"data/{digest[7:23]}/", name.rsplit("/", 1)[-1]
         if "$dir" in file or file.get("tree"):
@@ -158,11 +159,9 @@ class Files:
         )
 
     def values(self, at: str, name: str, given: Json) -> Iterator[Entity]:
-        """Yield what stands for a value: the files if it is one or a list of them, else a property."""
-        some = given if isinstance(given, list) and given else [given]
-        if all(is_file(one) for one in some):
-            yield from (self.of(one) for one in some)
-        else:
+        """Yield what stands for a value: the files in it and, if it is more than these, a property."""
+        yield from map(self.of, files_in(given))
+        if not all(map(is_file, given if isinstance(given, list) and given else [given])):
             yield self.property(at, name, given)
 
     def property(self, at: str, name: str, given: Json, **more: Json) -> Entity:
