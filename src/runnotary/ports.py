@@ -215,6 +215,9 @@ class Store(Protocol):
     async def scrub(self, at_most: int = 0) -> bool:
         """Write the database anew, so that no free space in it holds what was erased; False if it is larger
         than `at_most` bytes, and was left as it is. Nothing is committed meanwhile.
+
+        Raises:
+            NotRecorded: there is no room for it; it was left as it is.
         """
 
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:

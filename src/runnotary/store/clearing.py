@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from runnotary.core import chain
@@ -13,6 +14,7 @@ from runnotary.core.events import StreamErased
 from runnotary.ports import Change
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.erased import ledgers_of, tombstone_of
+from runnotary.store.sqlite import whole
 from runnotary.store.statements import SQL
 from runnotary.store.unused import Unnamed, groups_with
 from runnotary.store.writer import Writer
@@ -23,6 +25,7 @@ _END: Final = 2**62
 class Clearing:
     """The part of a store that searches and erasures need; see the port `Store`."""
 
+    home: Path
     blobs: LocalBlobs
 
     @abstractmethod
@@ -64,4 +67,5 @@ class Clearing:
     async def scrub(self, at_most: int = 0) -> bool:
         """Write the database anew, so that no free space in it holds what was erased; see `Store.scrub`."""
         writer = self._own_writer()
-        return await writer.do(lambda: writer.scrub(at_most))
+        with whole(self.home):
+            return await writer.do(lambda: writer.scrub(at_most))

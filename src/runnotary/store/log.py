@@ -60,7 +60,7 @@ class SqliteStore(Clearing):
         writer: Writer | None,
         arriving: SmallBlobs | None,
     ) -> None:
-        self.home: Final = home
+        self.home = home
         self._writer = writer
         self._here = threading.local()
         self._readers: list[sqlite3.Connection] = []
