@@ -153,7 +153,8 @@ class _Check(NamedTuple):
     def runs(self, chosen: list[bytes]) -> Proven | None:
         proven = None
         with self.notes.reading("events, log, runs, tasks"):
-            self.streams.erased.learn(self.connection)
+            names = {chain.stream_name(chain.run_stream(run)) for run in chosen}
+            self.streams.erased.learn(self.connection, names)
             for run in chosen:
                 self.streams.walk(Sources(self.connection, run))
         if not self.notes.counts["streams"] and not self.notes.findings:
