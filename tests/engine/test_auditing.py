@@ -95,6 +95,11 @@ def test_who_sees_what(within: Within) -> None:
         assert {one["namespace"] for one in seen} == {"lab"}
         assert {one["what"].partition(".")[0] for one in seen} == {"run", "task", "stream"}
         assert [one["why"] for one in seen if one["what"] == "stream.erased"] == ["erased", "gone"]
+        await access.grant(access.who(BY), "lab", "user:bob", Role.ADMIN, "runs the lab")
+        bob = access.who(ev.By("user:bob", "oidc"))
+        changes = every(place, bob, Search(what=("access", "engine", "key")))
+        assert {(one["what"], one["namespace"]) for one in changes} == {("access.changed", "lab")}
+        assert {one["why"] for one in changes} == {"for lab", "=joins the lab", "runs the lab"}
         owner = access.who(BY)
         told = {one["what"] for one in every(place, owner, Search(namespace="*"))}
         assert told == {"access.changed"}

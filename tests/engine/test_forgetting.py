@@ -260,6 +260,19 @@ def test_where_a_name_stands_in_a_run(within: Within, text: str, found: str) -> 
     assert within(work).findings == ()
 
 
+def test_the_word_that_stands_for_names_is_nobodys(within: Within) -> None:
+    async def work(place: House) -> None:
+        await settled(place)
+        await eraser(place).erase(WHOLE, BOSS, "article 17", runs=True)
+        access = place.home.access
+        await access.grant(access.who(BY), "lab", "user:erased", Role.VIEWER, "erased joins the (erased)")
+        done = await eraser(place).erase("user:erased", BOSS, "article 18", runs=True)
+        assert done.roles == {"lab": ("viewer",)} and set(done.ledgers) == {"lab"}
+        assert "user:erased" not in access.refresh().roles
+
+    assert within(work).findings == ()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_was_said_the_rest_stays_in_force(within: Within, seed: int) -> None:
     chance = random.Random(seed)

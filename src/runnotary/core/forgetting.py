@@ -73,7 +73,7 @@ class Person:
         """Tell whether a value names the person; where people write what they like, the bare name counts."""
         if isinstance(value, str):
             pattern = self._word if field in TEXTS else self._whole
-            return pattern.search(value) is not None
+            return pattern.search(value.replace(ERASED, "")) is not None
         if isinstance(value, dict):
             return any(self.is_in(part, name) or self.is_in(name) for name, part in value.items())
         if isinstance(value, list | tuple):

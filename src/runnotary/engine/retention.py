@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -206,7 +206,7 @@ class Retention:
         """
         if action == "purge" and not dry_run:
             self._parts.profile.require_reason(Change.PURGE, reason)
-        rows = list(self._chosen(query, by, action, older_than))
+        rows = self._chosen(query, by, action, older_than)
         if dry_run:
             return [row.id for row in rows]
         gone: list[bytes] = []
@@ -368,8 +368,10 @@ def _tombstone(erasure: Erasure, by: ev.By, reason: str) -> ev.StreamErased:
     )
 
 
-def _pieces(many: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (many[start : start + size] for start in range(0, len(many), size))
+def _pieces(many: Iterable[T], size: int) -> Iterator[list[T]]:
+    each = iter(many)
+    while piece := list(islice(each, size)):
+        yield piece
 
 
 def _namespace(burial: Burial) -> str:
