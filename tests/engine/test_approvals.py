@@ -18,8 +18,9 @@ from runnotary.app.listing import owner
 from runnotary.app.session import LocalSession
 from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
-from runnotary.core.errors import AlreadyDecided, InvalidInput, NotWaiting, OwnRequest
+from runnotary.core.errors import AlreadyDecided, Damaged, InvalidInput, NotWaiting, OwnRequest
 from runnotary.core.events import CODES, TaskSignalled
+from runnotary.core.hashing import canonical, digest
 from runnotary.core.ids import from_text
 from runnotary.core.permissions import Who, local_owner
 from runnotary.core.profile import Profile
@@ -236,6 +237,31 @@ def test_a_page_reads_what_it_shows_and_no_more(within: Any, tmp_path: Path) -> 
     count, one = within(work)
     assert count == 3
     assert (one["task"], one["shown"]) == ("gate[0]", {"n": "0", "large": "x" * 40_000})
+
+
+def test_a_request_that_cannot_be_looked_at_hides_no_other_and_is_not_approved(
+    within: Any, settings: Any, tmp_path: Path
+) -> None:
+    lost = begin(within, tmp_path, show={"large": "x" * 40_000})
+    other = begin(within, tmp_path)
+
+    async def work(session: LocalSession) -> list[Json]:
+        reader, whole = session.home.reader, session.home.reader.value
+
+        def value(blob: str) -> Json:
+            if blob == digest(canonical({"large": "x" * 40_000})):
+                raise Damaged(["these are other bytes"])
+            return whole(blob)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(reader, "value", value)
+            found: Json = answering_in(session.home).listing(owner(), ApprovalQuery(), limit=50)
+            with pytest.raises(Damaged):
+                await session.answer(lost, "gate", approve=True, reason="", seen="")
+        return [(one["run"], one["may_answer"], one["why_not"]) for one in found["approvals"]]
+
+    why_not = "what it shows cannot be read: these are other bytes"
+    assert within(work) == [(lost, False, why_not), (other, True, None)]
 
 
 def test_the_people_of_a_flow_are_looked_up_once_and_again_when_it_changes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -10,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from runnotary.core.asked import STATUSES, WAITING, requests
-from runnotary.core.errors import InvalidInput, PermissionDenied, TaskNotFound
+from runnotary.core.errors import BlobNotFound, Damaged, InvalidInput, PermissionDenied, TaskNotFound
 from runnotary.core.ids import from_text, to_text
 from runnotary.core.permissions import Who, visible
 from runnotary.core.queries import RunQuery
@@ -152,10 +153,13 @@ class Approvals:
 
     def _shown(self, row: RunRow, document: Json, why_not: str | None) -> Json:
         """Return a request with what it shows, what it is about, and whether the caller may answer it."""
-        shown = document["shown"]
+        try:
+            shown = self._whole(document)
+        except (BlobNotFound, Damaged) as lost:  # no reason to show nobody the other requests
+            shown, why_not = {}, why_not or f"what it shows cannot be read: {lost.message}"
         return {
             **document,
-            "shown": self._reader.value(shown) if isinstance(shown, str) else shown,
+            "shown": shown,
             "reason_required": document["reason_required"] or self._entitlement.asks_why,
             "namespace": row.namespace,
             "flow": row.flow or None,
@@ -166,6 +170,15 @@ class Approvals:
             "may_answer": why_not is None,
             "why_not": why_not,
         }
+
+    def _whole(self, document: Json) -> Json:
+        """Return what a request of `_of_run` shows.
+
+        Raises:
+            BlobNotFound, Damaged: it is no longer here, or not as it was.
+        """
+        shown = document["shown"]
+        return self._reader.value(shown) if isinstance(shown, str) else shown
 
 
 class Answering(Approvals):
@@ -182,14 +195,21 @@ class Answering(Approvals):
 
         Raises:
             TaskNotFound, InvalidInput: as `one` does; and what `Answers.answer` does.
+            BlobNotFound, Damaged: what the request shows cannot be read.
         """
+        run, key = await asyncio.to_thread(self._meant, who, name, task)
+        await self._answers.answer(run, key, who.by, approve=approve, reason=reason, seen=seen)
+        return await asyncio.to_thread(self.one, who, to_text(run), key)
+
+    def _meant(self, who: Who, name: str, task: str) -> tuple[bytes, str]:
+        """Return which run and task is to be answered; what nobody can look at is not."""
         row = self._questions.seen(who, name)
         try:
-            key = self._named(row, task)["task"]
+            document = self._named(row, task)
         except TaskNotFound:
-            key = self._questions.task(who, name, task)["key"]
-        await self._answers.answer(row.id, key, who.by, approve=approve, reason=reason, seen=seen)
-        return self.one(who, to_text(row.id), key)
+            return row.id, self._questions.task(who, name, task)["key"]
+        self._whole(document)
+        return row.id, document["task"]
 
 
 def _as_asked(document: Json) -> dict[str, Json]:
