@@ -407,6 +407,45 @@ def test_verify_compares_the_table(
         assert not verify(settings.home, run=run).ok, "of one run, what it should have is looked up"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM events WHERE seq = 1",
+        "DELETE FROM events WHERE seq = 2",
+        "UPDATE events SET (envelope, body) = (SELECT envelope, body FROM events AS other"
+        " WHERE other.stream = x'{run}' AND seq = 3) WHERE seq = 2",
+        "UPDATE events SET (envelope, body) = (SELECT envelope, body FROM events AS other"
+        " WHERE other.stream = x'{run}' AND seq = 4) WHERE seq = 2",
+        "UPDATE events SET envelope = zeroblob(60) WHERE seq = 2",
+        "UPDATE events SET body = zeroblob(40) WHERE seq = 1",
+        "UPDATE events SET body = NULL WHERE seq = 1",
+    ],
+)
+def test_a_damaged_run_keeps_no_older_home_from_opening(
+    within: Within,  # noqa: F811
+    settings: Settings,
+    damage: str,
+) -> None:
+    """Or nobody could verify it."""
+    ran: list[bytes] = []
+
+    async def work(place: House) -> None:
+        await turned(place, UPPER, "abc\n")
+        ran.append(await place.ended({"steps": {"only": {"run": "true"}}}))
+
+    assert within(work).findings == ()
+    stream = run_stream(ran[0]).hex()
+    with closing(sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)) as connection:
+        connection.execute(f"{damage} AND stream = x'{{run}}'".format(run=stream))
+        for table in ("uses", "tiles", "checkpoints"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 2")
+    (settings.home / "checkpoint").unlink()
+    open_store(settings.home).close()
+    assert stored(settings.home) == 2, "the rows of the other run"
+    assert not verify(settings.home).ok
+
+
 def test_the_table_of_an_older_home_is_filled(within: Within, settings: Settings) -> None:  # noqa: F811
     async def work(place: House) -> None:
         await turned(place, UPPER, "abc\n")

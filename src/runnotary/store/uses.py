@@ -13,7 +13,6 @@ import msgspec
 from runnotary.core import chain, definition
 from runnotary.core.chain import Recorded
 from runnotary.core.documents import use_rows
-from runnotary.core.errors import BlobNotFound, Damaged
 from runnotary.core.fold import replay
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.statements import SQL
@@ -39,7 +38,9 @@ def fill(home: Path) -> Callable[[sqlite3.Connection, int], None]:
         for (run,) in connection.execute(SQL["run_ids"]).fetchall():
             try:
                 rows = use_rows(replay(run, _events(connection, run), compiled), load)
-            except (ValueError, TypeError, KeyError, BlobNotFound, Damaged):
+            except (OSError, sqlite3.Error):
+                raise
+            except Exception:  # noqa: BLE001 - a home that does not open cannot be verified either
                 continue
             connection.executemany(SQL["put_use"], map(msgspec.structs.astuple, rows))
 
