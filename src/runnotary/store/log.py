@@ -202,9 +202,10 @@ class SqliteStore(Clearing):
 
     def _founding(self) -> Iterator[Recorded]:
         """Read the event that founded the home or, if that was erased, what the home says about itself."""
-        for record in self.read(HOME_LEDGER):
-            return iter((record,)) if record.seq == 1 else self.noted()
-        return iter(())
+        first = self._reader().execute(SQL["first_event"], (HOME_LEDGER,)).fetchone()
+        if first is None:
+            return iter(())
+        return self.noted() if first[1] is None else iter((_opened(HOME_LEDGER, 1, *first),))
 
     def feed(self, after: int, limit: int = 1000) -> list[Change]:
         """Return what was committed after the position `after`, in the order of the log."""
