@@ -15,7 +15,7 @@ from runnotary.core.ids import to_text
 from runnotary.core.permissions import Role, Who
 from runnotary.core.queries import RunQuery
 from runnotary.core.sheet import sheet
-from runnotary.engine import auditing
+from runnotary.engine import auditing, cursors
 from runnotary.engine.auditing import Auditing, Search
 from runnotary.engine.cursors import InvalidCursor
 from runnotary.engine.questions import people_of
@@ -160,6 +160,21 @@ def test_a_cursor_is_of_one_search(within: Within) -> None:
         for other in (Search(who="user:ana"), Search(newest=False), Search(what=("run",)), Search(why="x")):
             with pytest.raises(InvalidCursor):
                 search.search(owner, other, None, cursor)
+
+    assert within(work).ok
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize(
+    "forged", [[2**70, 1], [2**63, 0], [-1, 1], [1, -1], [1, 2**64], [1], [1, 2, 3], ["1", 1]]
+)
+def test_a_cursor_of_nowhere_is_refused(within: Within, forged: Json, newest: bool) -> None:
+    async def work(place: House) -> None:
+        asked = Search(newest=newest)
+        with pytest.raises(InvalidCursor):
+            Auditing(place.store, people_of).search(
+                place.home.access.who(BY), asked, None, cursors.cursor(asked.listing, forged)
+            )
 
     assert within(work).ok
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from time import monotonic
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -34,6 +34,9 @@ Json = Any
 PIECE: Final = 256
 SECONDS: Final = 0.25
 """What one page may take."""
+
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+"""A position, or the seq of an event: anybody can write a cursor."""
 
 ENGINE: Final = "engine"
 HIDDEN: Final = {ev.EngineNoted: ("data", "salt"), ev.AccessChanged: ("set", "hash")}
@@ -80,7 +83,7 @@ class Auditing:
         for name in asked.what:
             if name not in TYPES | KINDS:
                 raise InvalidInput(f"no event {name[:80]}{did_you_mean(name, TYPES)}")
-        start = place(asked.listing, after, tuple[int, int]) if after else None
+        start = place(asked.listing, after, tuple[_Number, _Number]) if after else None
         until, found = monotonic() + SECONDS, list[Json]()
         walk = _Walk(self._store, asked, run, who, self._people_of)
         for change, entry in walk.entries(start):
