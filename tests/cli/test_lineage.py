@@ -96,6 +96,15 @@ def test_what_changed_in_the_code_is_shown_line_by_line(desk: Desk) -> None:
     assert changed[0]["was"]["blob"] == digest(TOOL.encode())
 
 
+def test_code_that_differs_in_its_line_ends_only_is_not_passed_over(desk: Desk) -> None:
+    for name, text in (("plain", "x\n"), ("crlf", "x\r\n")):
+        (desk.path / name).mkdir()
+        (desk.path / name / "ends.py").write_bytes(text.encode())
+        desk.write(f"{name}/ends.yaml", "flow: ends\ncode: [ends.py]\nsteps: {a: {run: 'true'}}\n")
+    out = desk.ok("flow", "diff", "plain/ends.yaml", "crlf/ends.yaml", "--code").out
+    assert "ends.py: differs in nothing but line ends" in out
+
+
 def test_an_old_definition_runs_by_its_hash(desk: Desk) -> None:
     history = desk.json("flow", "history", "upper")["versions"]
     assert [(one["version"], one["runs"]) for one in history] == [("2", 0), ("1", 2)]

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from runnotary.web import run_page
+from runnotary.web import flow_pages, run_page
 from tests.web.conftest import House, Json
 from tests.web.flows import FAILING, FOLDERS, GOING, ODD_NAME, PLAIN
 from tests.web.markup import Markup, check, check_page
@@ -300,6 +300,16 @@ def test_a_flow_shows_what_it_takes_and_does(house: House, plain: Json) -> None:
     assert plain["definition_hash"][:15] in shown.text
     assert "plain" in page(house, "/flows").words
     assert '"steps"' in page(house, f"/definitions/{plain['definition_hash']}").text
+
+
+def test_a_flow_of_many_versions_says_how_many_it_does_not_show(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_pages, "VERSIONS_SHOWN", 2)
+    for number in range(4):
+        house.start({"flow": "versions", "steps": {"only": {"run": f"echo {number}"}}})
+        assert ("older" in page(house, "/flows/versions").words) is (number > 1)
+    assert "and 2 older" in page(house, "/flows/versions").words
 
 
 @pytest.mark.parametrize("path", ["/", "/runs/{run}", "/runs/{run}/steps/make"])
