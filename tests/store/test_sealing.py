@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -400,6 +401,24 @@ def test_whatever_a_witness_answers_the_checkpoint_outside_stays_one(tmp_path: P
     assert (tmp_path / "checkpoint").read_text().count("\n\n") == 1
     used(tmp_path, lambda store: remark(store, 1), witness=("sh", "-c", answer))
     assert verify(tmp_path, flow_of=flow_of).ok
+
+
+@pytest.mark.parametrize("answer", ["sleep 60", "sleep 60 & sleep 60"])
+def test_a_home_that_closes_does_not_wait_for_a_witness_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("runnotary.store.outside.CLOSING_SECONDS", 0.2)
+    monkeypatch.setattr("runnotary.store.outside.WITNESS_SECONDS", 600)
+
+    async def work(store: SqliteStore) -> None:
+        await tell(store)
+        await store.checkpoint()
+        await tell(store, 2)
+
+    began = monotonic()
+    used(tmp_path, work, witness=("sh", "-c", answer))
+    assert monotonic() - began < 30
+    assert outside(tmp_path).size == sizes(tmp_path)[-1] == 10, "the last one went out all the same"
 
 
 def test_after_a_kill_the_home_opens_and_nothing_looks_rolled_back(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Final
 
 from runnotary.core import merkle, notes
@@ -60,7 +62,8 @@ class Outside:
         self._witnessed: Final = witnessed
         self._changed: Final = threading.Condition()
         self._note = self._shown = ""
-        self._closing = False
+        self._closing = self._given_up = False
+        self._asked: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
 
     def publish(self, note: str) -> None:
@@ -73,11 +76,16 @@ class Outside:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take out what was published, and end."""
+        """Take out what was published, and end; a witness that takes longer than that is given up."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread is not None:
+            self._thread.join(CLOSING_SECONDS)
+            with self._changed:
+                self._given_up = True
+                if self._asked is not None:
+                    _kill(self._asked)
             self._thread.join()
 
     def _run(self) -> None:
@@ -99,11 +107,7 @@ class Outside:
     def _ask(self, note: str) -> None:
         """Let the witness sign; what it answers is part of the note from then on, in the home and outside."""
         try:
-            patience = CLOSING_SECONDS if self._closing else WITNESS_SECONDS
-            done = subprocess.run(
-                self._witness, input=note.encode(), capture_output=True, timeout=patience, check=True
-            )
-            signed = _with_lines(note, done.stdout.decode())
+            signed = _with_lines(note, self._answer(note).decode())
         except (OSError, subprocess.SubprocessError, ValueError) as wrong:
             log.warning("the witness did not sign: %s", wrong)
             return
@@ -111,6 +115,36 @@ class Outside:
             for path in self._paths:  # at once: a home that closes keeps no row any more
                 write(path, signed)
             self._witnessed(signed)
+
+    def _answer(self, note: str) -> bytes:
+        """Run the witness; return what it writes.
+
+        Raises:
+            OSError, SubprocessError: it cannot be run, fails, takes too long, or was given up.
+        """
+        with self._changed:
+            if self._given_up:
+                raise subprocess.SubprocessError("the home closes")
+            self._asked = subprocess.Popen(
+                self._witness, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+            )
+        with self._asked as asked:
+            try:
+                answer, _ = asked.communicate(note.encode(), WITNESS_SECONDS)
+            finally:
+                with self._changed:
+                    self._asked = None
+                    _kill(asked)
+        if asked.returncode:
+            raise subprocess.CalledProcessError(asked.returncode, self._witness)
+        return answer
+
+
+def _kill(asked: subprocess.Popen[bytes]) -> None:
+    """End a witness with all that it started, unless it has ended."""
+    if asked.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(asked.pid, signal.SIGKILL)
 
 
 def _with_lines(note: str, lines: str) -> str:
