@@ -209,11 +209,22 @@ def test_a_reason_that_is_wanted_is_asked_for_by_the_browser(
     assert house.ended(run)["status"] == "success"
 
 
+@pytest.fixture
+def unbroken(house: House) -> Iterator[str]:
+    """A run that asks two people, and one has answered, both in words that end nowhere."""
+    asked = begin(house, prompt=f"Publish {HOSTILE}{'x' * 200}?", approvals=2)
+    house.call(house.operations.approvals.answer(house.who, asked, "gate", approve=True, reason="y" * 300))
+    yield asked
+    house.call(house.operations.cancel(house.who, asked))
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_pages_fit_and_read(chromium: Browser, house: House, run: str, width: int, scheme: Any) -> None:
+def test_the_pages_fit_and_read(
+    chromium: Browser, house: House, unbroken: str, width: int, scheme: Any
+) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    window = Watched(context)
+    window, run = Watched(context), unbroken
     for path in ("/approvals", f"/runs/{run}", f"/runs/{run}/steps/gate"):
         window.go(house.url + path)
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -95,9 +95,11 @@ class Approvals:
             for run, of_run in groupby(tasks, attrgetter("run")):
                 keys = {task.key for task in of_run}
                 now = self._reader.store.run(run)
-                made = self._of_run(now) if now is not None else []
+                if now is None or not self._questions.shows(who, now):  # not any more
+                    continue
+                made = self._of_run(now)
                 waiting = [one for one in made if one["task"] in keys and one["status"] == WAITING]
-                yield from ((now, one) for one in sorted(waiting, key=itemgetter("task")) if now is not None)
+                yield from ((now, one) for one in sorted(waiting, key=itemgetter("task")))
             if len(tasks) < LOOKED_AT:
                 return
             start = tasks[-1].run, tasks[-1].key
