@@ -213,14 +213,15 @@ def test_a_page_has_a_largest_size(material: Material, monkeypatch: pytest.Monke
     monkeypatch.setattr(html, "TEXT_MAX", 10)
     monkeypatch.setattr(html, "ROWS_MAX", 4)
     file = {"$file": "sha256:" + "0" * 64, "name": "f", "size": 1}
-    run = material.run | {"inputs": {"long": "x" * 5_000_000}, "outputs": {"files": [file] * 1_004}}
+    outputs = {"files": [file | {"name": f"f{number}"} for number in range(1_004)]}
+    run = material.run | {"inputs": {"long": "x" * 5_000_000}, "outputs": outputs}
     code = {f"{number:04}.py": material.flow.code["sort_words.py"] for number in range(1_005)}
     material = replace(material, flow=msgspec.structs.replace(material.flow, code=code))
     page = html.make(replace(material, run=run))
     text = Shape(page).text
     assert f"{len(material.tasks) - 2} more are left out" in text
     assert f"{len(material.events) - 3} more are left out" in text
-    assert "1,000 more are left out of this page" in text
+    assert text.count("1,000 more are left out of this page") == 2, "files, and sentences about them"
     assert "1,001 more are left out of this page" in text
     assert "xxxxxxxxxx … 4,999,990 more characters" in text
     assert len(page) < 50_000

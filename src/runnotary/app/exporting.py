@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import runnotary
-from runnotary.core import chain, lineage, notes
+from runnotary.core import chain, notes
 from runnotary.core.chain import Recorded
 from runnotary.core.errors import Changed, InvalidInput, RunErased, RunNotFound
 from runnotary.core.events import KeyChanged, StreamErased
@@ -148,7 +148,6 @@ class Exporting:
             definition=reader.value(row.definition),
             flow=flow,
             history=tuple(_readable(evidence.events)),
-            lineage=lineage.graph(flow, run, tasks),
         )
 
     def _tombstones(self, run: bytes, size: int) -> Iterator[Tombstone]:

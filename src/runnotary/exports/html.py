@@ -48,6 +48,7 @@ def make(material: Material) -> bytes:
         Damaged: a log that it shows the end of is not what its digest says.
     """
     template = _environment().get_template("run.html")
+    lineage = origins(material.flow, material.run, material.tasks)
     return template.render(
         run=material.run,
         tasks=material.tasks[:TASKS_MAX],
@@ -55,7 +56,8 @@ def make(material: Material) -> bytes:
         counts=_counts(material.tasks),
         code=sorted(material.flow.code.items())[:ROWS_MAX],
         unlisted=max(0, len(material.flow.code) - ROWS_MAX),
-        lineage=origins(material.flow, material.run, material.tasks),
+        lineage=lineage[:ROWS_MAX],
+        untold=max(0, len(lineage) - ROWS_MAX),
         events=islice(_events(material), EVENTS_MAX),
         unseen=max(0, len(material.events) - EVENTS_MAX),
         checkpoint=_checkpoint(material),
