@@ -7,10 +7,12 @@ directory as the keeper's. Reading needs neither.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -122,6 +124,8 @@ class Embedded:
         """
         self.settings: Final = settings
         self._lock = locked(settings.home)
+        self._threads: Final = ThreadPoolExecutor(thread_name_prefix="home")
+        asyncio.get_running_loop().set_default_executor(self._threads)
         clock, chance = SystemClock(), SystemChance()
         try:
             self.store: Final = _opened(settings, clock, chance)
@@ -154,8 +158,18 @@ class Embedded:
         """Let go of the home; attempts that run live on under the keeper."""
         await self.engine.close()
         await self.executor.close()
+        await self._threads_ended()
         self.store.close()
         os.close(self._lock)
+
+    async def _threads_ended(self) -> None:
+        """Wait for what still reads or writes in threads, though nobody waits for it any more.
+
+        A connection that is closed while another thread reads from it takes the process with it.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor())  # for what else is done in this loop
+        await loop.run_in_executor(None, self._threads.shutdown)
 
 
 def profile_of(settings: Settings) -> Profile:
