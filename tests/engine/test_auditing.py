@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from runnotary.config import Settings
 from runnotary.core import events as ev
+from runnotary.core.chain import run_stream
 from runnotary.core.errors import InvalidInput
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Role, Who
@@ -19,6 +23,7 @@ from runnotary.engine import auditing, cursors
 from runnotary.engine.auditing import Auditing, Search
 from runnotary.engine.cursors import InvalidCursor
 from runnotary.engine.questions import people_of
+from runnotary.ports import Change
 from tests.engine.test_retention import BY, ONE, House, Within, within
 
 __all__ = ["within"]
@@ -177,6 +182,29 @@ def test_a_cursor_of_nowhere_is_refused(within: Within, forged: Json, newest: bo
             )
 
     assert within(work).ok
+
+
+def test_what_stands_before_a_damage_is_told(within: Within, settings: Settings) -> None:
+    """Of the last commit of a run the last event is damaged, and the one before it is told."""
+    ends: list[Change] = []
+
+    async def work(place: House) -> None:
+        run = run_stream(await place.ended(ONE))
+        ends.extend(change for change in place.store.feed(0) if change.stream == run)
+
+    async def look(place: House) -> None:
+        last = ends[-1]
+        assert last.from_seq < last.seq
+        owner = place.home.access.who(BY)
+        for newest in (True, False):
+            found = places(every(place, owner, Search(newest=newest)))
+            assert (last.pos, last.seq) not in found and (last.pos, last.seq - 1) in found
+
+    assert within(work).findings == ()
+    with closing(sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)) as connection:
+        where = (ends[-1].stream, ends[-1].seq)
+        connection.execute("UPDATE events SET body = NULL WHERE stream = ? AND seq = ?", where)
+    assert {one.code for one in within(look).findings} == {"missing_body"}
 
 
 def test_no_cell_is_a_formula_and_every_cell_comes_back() -> None:

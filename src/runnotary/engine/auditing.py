@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import takewhile
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -128,11 +129,9 @@ class _Walk:
     def _of(self, change: Change, beyond: int | None) -> Iterator[tuple[Change, Recorded | None]]:
         entries: list[Recorded] = []
         if self._may_read(change.stream):
-            try:
-                reading = self._store.read(change.stream, change.from_seq - 1)
-                entries = list(takewhile(lambda entry: entry.seq <= change.seq, reading))
-            except Damaged:  # for `verify` to say
-                entries = []
+            reading = self._store.read(change.stream, change.from_seq - 1)
+            with suppress(Damaged):  # what cannot be read is for `verify` to say
+                entries.extend(takewhile(lambda entry: entry.seq <= change.seq, reading))
         if self._asked.newest:
             entries.reverse()
         for entry in entries:
