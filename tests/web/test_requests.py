@@ -62,6 +62,7 @@ def test_a_run_shows_what_it_asks_and_takes_the_answer(house: House, run: str) -
         "method": "post",
         "action": f"/runs/{run}/steps/gate/answer",
     }
+    assert check_page(house.client.get(f"/runs/{run}/steps/gate").text).text.count("Publish") == 1
     request = house.operations.approvals.one(house.who, run, "gate")
     fields = {one.attributes.get("name"): one.attributes.get("value") for one in page.all("input")}
     assert fields["shown"] == request["shown_digest"]
