@@ -65,6 +65,9 @@ TOGETHER: Final = 64
 GATHERED: Final = 8192
 """Runs for which the log is read once at most: what is known of each takes a few kilobytes meanwhile."""
 
+REMEMBERED: Final = 50_000
+"""Blobs that went, of which it is known that they did."""
+
 SCRUBBED_AT_ONCE: Final = 64 * 1024 * 1024
 """Bytes of a database that is written anew right after an erasure: that takes well under a second."""
 
@@ -136,8 +139,12 @@ class Retention:
         self._actor_of: Final = actor_of
         self._permit: Final = permit
         self._may: Final = may
-        self.discarded: Final[set[str]] = set()
-        """Blobs that went while this process lives: whoever names one must look whether it is back."""
+        self._discarded: set[str] | None = set()
+        """Blobs that went while this process lives; None if they are too many to remember."""
+
+    def may_be_gone(self, blob: str) -> bool:
+        """Tell whether a blob may have gone since it was read: whoever names it has to look."""
+        return self._discarded is None or blob in self._discarded
 
     async def archive(self, run_id: bytes, by: ev.By, reason: str, *, on: bool) -> None:
         """Take a run that is over out of the lists, or put it back.
@@ -352,7 +359,10 @@ class Retention:
 
     async def _discard(self, buried: Sequence[Burial], leaving: Leaving) -> None:
         named, unused = await asyncio.to_thread(leaving.after, buried)
-        self.discarded.update(unused)
+        if self._discarded is not None:
+            self._discarded |= unused
+            if len(self._discarded) > REMEMBERED:
+                self._discarded = None
         gone = await self._parts.blobs.discard(list(named.items()), unused)
         leaving.stayed(buried, unused.difference(gone))
 

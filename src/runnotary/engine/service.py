@@ -206,6 +206,7 @@ class Service:
         starter = acting(by, self._caller_of(by), Action.START, People(submission.namespace))
         self._want(submission.definition)
         flow: Flow = self._flow_of(submission.definition)
+        self._want_code(flow)
         inputs = complete(flow, submission.inputs)
         await self._want_all(blobs_in_value(inputs))
         words = submission.words
@@ -348,8 +349,13 @@ class Service:
     def _want(self, blob: str) -> None:
         """Keep what a run will name from being discarded meanwhile, and see that it was not already."""
         self._blobs.want(blob)
-        if blob in self.retention.discarded and not self._blobs.has(blob):
+        if self.retention.may_be_gone(blob) and not self._blobs.has(blob):
             raise BlobNotFound(f"{blob} was purged", hint="put it again")
+
+    def _want_code(self, flow: Flow) -> None:
+        """See that the code of a definition is here: whoever names one by its hash may have brought it alone."""
+        if missing := [path for path, file in flow.code.items() if not self._blobs.has(file.blob)]:
+            raise InvalidInput(f"code is not here: {', '.join(missing[:10])}", hint="put its bytes first")
 
     async def _want_all(self, inputs: Iterable[Named]) -> None:
         """Do the same for the files that inputs are, all of which must be here: `verify` will look for them.
