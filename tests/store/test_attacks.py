@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runnotary.app.signing import HomeKey
@@ -24,7 +25,7 @@ from runnotary.store.tree import Nodes
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
 from tests.store.forging import Change, cut, rehash, retell, tampered, told
-from tests.store.history import Seeded, Tale, Ticks, flow_of, run_id, small_home
+from tests.store.history import BY, Seeded, Tale, Ticks, flow_of, run_id, small_home
 
 RUN = chain.run_stream(run_id(2))
 
@@ -342,6 +343,36 @@ def test_a_checkpoint_somebody_kept_still_holds(home: Path) -> None:
     tampered(home, rewrite, again=True)
     found = checked(home, Trust(checkpoint=kept)).findings
     assert any(finding.where == "the checkpoint given" for finding in found)
+
+
+def signed_by_home(home: Path, text: str) -> str:
+    """Sign a text with the key that the home has now, as whoever stole it can."""
+    file = KeyFile(home)
+    key = file.public_key("", ())
+    return str(notes.Note(text, (notes.Signature(key.name, key.id, file.sign(text.encode())),)))
+
+
+@pytest.mark.parametrize("change", [{"origin": "runnotary/another"}, {"size": 3}, {"root": bytes(32)}])
+def test_what_the_key_has_signed_is_still_compared(home: Path, change: dict[str, object]) -> None:
+    made = notes.read_checkpoint(notes.read_note((home / "checkpoint").read_text()).text)
+    forged = signed_by_home(home, msgspec.structs.replace(made, **change).text)
+    assert checked(home, Trust(checkpoint=signed_by_home(home, made.text))).ok
+    for run in (None, RUN[1:]):
+        report = verify(home, run=run, flow_of=flow_of, trust=Trust(checkpoint=forged))
+        assert {one.where for one in report.findings} == {"the checkpoint given"}
+
+
+def test_a_new_key_has_signed_nothing_that_was_before_it(home: Path) -> None:
+    kept = notes.read_note((home / "checkpoint").read_text()).text
+
+    async def rotate() -> None:
+        store = SqliteStore.open(home, clock=Ticks(), chance=Seeded(5), signer=HomeKey(home))
+        await store.change_key("", "retired", BY, "")
+        store.close()
+
+    asyncio.run(rotate())
+    assert checked(home).ok
+    assert codes(checked(home, Trust(checkpoint=signed_by_home(home, kept)))) == {"checkpoint"}
 
 
 def test_a_checkpoint_that_was_emptied_is_not_one_that_fits(home: Path) -> None:
