@@ -18,7 +18,7 @@ from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.chain import run_stream
 from runnotary.core.definition import Words
-from runnotary.core.errors import BlobNotFound, RunNotFound
+from runnotary.core.errors import BlobNotFound, InvalidRunInput, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
 from runnotary.core.lineage import Direction
@@ -490,6 +490,20 @@ def test_a_definition_that_a_name_ever_meant_outlives_its_runs(within: Within) -
         again = await place.ended(old)
         row = place.store.run(again)
         assert row is not None and (row.definition, row.status) == (hashes[0], "success")
+
+    assert within(work).findings == ()
+
+
+def test_a_definition_whose_code_is_not_here_starts_no_run(within: Within) -> None:  # noqa: F811
+    """Whoever names it by its hash may have brought it alone, and the record would not verify any more."""
+    code = {"tool.py": {"blob": of("never put"), "size": 9}}
+
+    async def work(place: House) -> None:
+        with pytest.raises(InvalidRunInput, match="is not here"):
+            await place.start({"code": code, "steps": {"only": {"run": "true"}}})
+        assert place.listed() == set()
+        place.blobs.put(b"never put")
+        await place.ended({"code": code, "steps": {"only": {"run": "true"}}})
 
     assert within(work).findings == ()
 

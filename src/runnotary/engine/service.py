@@ -206,9 +206,9 @@ class Service:
         starter = acting(by, self._caller_of(by), Action.START, People(submission.namespace))
         self._want(submission.definition)
         flow: Flow = self._flow_of(submission.definition)
-        self._want_code(flow)
         inputs = complete(flow, submission.inputs)
-        await self._want_all(blobs_in_value(inputs))
+        code = (Named(file.blob, "bytes") for file in flow.code.values())
+        await self._want_all([*blobs_in_value(inputs), *code])
         words = submission.words
         flow_id = submission.flow_id
         if words.flow and not flow_id:
@@ -352,21 +352,16 @@ class Service:
         if self.retention.may_be_gone(blob) and not self._blobs.has(blob):
             raise BlobNotFound(f"{blob} was purged", hint="put it again")
 
-    def _want_code(self, flow: Flow) -> None:
-        """See that the code of a definition is here: whoever names one by its hash may have brought it alone."""
-        if missing := [path for path, file in flow.code.items() if not self._blobs.has(file.blob)]:
-            raise InvalidInput(f"code is not here: {', '.join(missing[:10])}", hint="put its bytes first")
-
-    async def _want_all(self, inputs: Iterable[Named]) -> None:
-        """Do the same for the files that inputs are, all of which must be here: `verify` will look for them.
+    async def _want_all(self, given: Iterable[Named]) -> None:
+        """Do the same for inputs and code, all of which must be here: `verify` will look for them.
 
         Raises:
             InvalidRunInput: one is not, or is no folder though an input says so.
         """
-        named = set(inputs)
+        named = set(given)
         trees = [one for one in named if one.form == "tree"]
         for one in named:
-            self._want_input(one.digest)
+            self._want_here(one.digest)
         for tree in trees:
             await asyncio.to_thread(self._want_inside, tree.digest)
 
@@ -376,12 +371,12 @@ class Service:
         except BadManifest:
             raise InvalidRunInput([f"inputs: {tree} is no folder"]) from None
         for entry in inside:
-            self._want_input(entry.blob)
+            self._want_here(entry.blob)
 
-    def _want_input(self, blob: str) -> None:
+    def _want_here(self, blob: str) -> None:
         self._blobs.want(blob)
         if not self._blobs.has(blob):
-            raise InvalidRunInput([f"inputs: {blob} is not here; put its bytes first"])
+            raise InvalidRunInput([f"{blob} is not here; put its bytes first"])
 
     def _packed(self, value: dict[str, Json]) -> tuple[dict[str, Json], ev.Large | None]:
         data = canonical(value)
