@@ -195,7 +195,15 @@ def test_what_must_not_go_stops_all_of_it(within: Within, settings: Settings) ->
 
         await refused(InvalidInput, WHOLE, ZED, "myself")
         await refused(InvalidInput, WHOLE, BOSS, "")
-        for reason in ("zebedee asked for it", "Zebedee asked for it", "asked by:zebedee", "by:user:zebedee"):
+        for reason in (
+            "zebedee asked for it",
+            "Zebedee asked for it",
+            "asked by:zebedee",
+            "by:user:zebedee",
+            " ",
+        ):
+            await refused(InvalidInput, WHOLE, BOSS, reason)
+        for reason in (" ", "x" * 5000, "\udc80"):
             await refused(InvalidInput, WHOLE, BOSS, reason)
         await refused(InvalidInput, "group:qa", BOSS, "why")
         await refused(InvalidInput, "zebedee", BOSS, "why")

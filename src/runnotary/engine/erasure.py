@@ -28,6 +28,7 @@ from runnotary.core.rows import FlowRow, RunRow
 from runnotary.engine.access import Access
 from runnotary.engine.parts import Parts
 from runnotary.engine.retention import Retention
+from runnotary.engine.submission import checked
 from runnotary.ports import Append, Refusal
 
 Json = Any
@@ -118,12 +119,12 @@ class Forgetting:
         """Erase a person, with the runs that name them if `runs`; return what was done.
 
         Raises:
-            InvalidInput: nobody who could act, whoever asks, or a reason that names them.
+            InvalidInput: nobody who could act, whoever asks, or a reason that names them or cannot be one.
             NotEnded, Held: of a run that would have to go. Nothing was erased.
             Conflict: somebody else writes into the home.
         """
         plan = await asyncio.to_thread(self.plan, principal, by)
-        if not reason or plan.person.is_in(reason, "reason"):
+        if not checked(reason).strip() or plan.person.is_in(reason, "reason"):
             raise InvalidInput("give a reason, and do not name the person in it: the reason stays")
         if runs:
             _may_go(plan.runs)

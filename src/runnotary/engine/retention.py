@@ -202,6 +202,7 @@ class Retention:
         self._parts.profile.require_reason(Change.ERASE if bodies else Change.PURGE, reason)
         burial = await asyncio.to_thread(lambda: self._burial(row, bodies=bodies))
         leaving = await asyncio.to_thread(Leaving, [burial], self._parts.store)
+        _, by = self._permit(run_id, by, Action.PURGE)  # the log was read meanwhile, which may take long
         await self._bury([(burial, by)], by, reason)
         await self._discard([burial], leaving)
 
