@@ -34,6 +34,7 @@ from runnotary.store import files
 FILE: Final = "log.key"
 NEXT: Final = "log.key.next"
 _COMMENT: Final = "# public key: "
+_NEXT_STEP: Final = "bring back a copy of it, or remove it: a new key is made"
 
 
 class KeyFile:
@@ -135,10 +136,10 @@ def _read(path: Path) -> tuple[PublicKey, Ed25519PrivateKey]:
         key = notes.read_key(first.removeprefix(_COMMENT))
         private = load_pem_private_key(pem.encode(), None)
     except (BadNote, ValueError, TypeError) as wrong:
-        raise Damaged([f"{path} is not a key: {wrong}"]) from None
+        raise Damaged([f"{path} is not a key ({wrong}); {_NEXT_STEP}"]) from None
     if (
         not isinstance(private, Ed25519PrivateKey)
         or private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) != key.public
     ):
-        raise Damaged([f"{path}: its two halves do not belong together"])
+        raise Damaged([f"{path}: its two halves do not belong together; {_NEXT_STEP}"])
     return key, private
