@@ -17,7 +17,7 @@ import pytest
 from runnotary.app.signing import HomeKey
 from runnotary.core import chain, merkle, notes
 from runnotary.core import events as ev
-from runnotary.core.errors import Conflict, Damaged
+from runnotary.core.errors import Conflict, Damaged, NotRecorded
 from runnotary.core.notes import COSIGNER, PublicKey
 from runnotary.store.keys import KeyFile, public_key_of, verified
 from runnotary.store.log import SqliteStore
@@ -470,4 +470,25 @@ def test_what_fails_for_a_while_is_tried_again(tmp_path: Path) -> None:
             store.close()
 
     asyncio.run(use())
+    assert verify(tmp_path, flow_of=flow_of).ok
+
+
+def test_a_ledger_that_takes_no_key_for_a_while_halts_nobody(tmp_path: Path) -> None:
+    """The disk is full when the first key is due."""
+
+    async def use(store: SqliteStore) -> None:
+        sealing = store._own_writer().sealing
+        append = sealing._append
+
+        def refused(facts: tuple[ev.Event, ...]) -> None:
+            raise NotRecorded("the ledger of the home refuses a fact: database or disk is full")
+
+        sealing._append = refused  # type: ignore[misc]
+        await tell(store)
+        with pytest.raises(Conflict, match="just now"):
+            await store.checkpoint()
+        sealing._append = append  # type: ignore[misc]
+        assert notes.read_checkpoint(notes.read_note(await store.checkpoint()).text).size == store.position()
+
+    used(tmp_path, use)
     assert verify(tmp_path, flow_of=flow_of).ok
