@@ -105,6 +105,13 @@ def test_a_request_holds_what_it_shows_and_its_digest() -> None:
     assert [named.digest for named in blobs_in(asked)] == [FILE.blob]
 
 
+def test_a_run_in_memory_holds_what_decides_and_not_what_is_shown() -> None:
+    play = gated(approvals=2, reason="required")
+    (asked,) = play.events(ev.TaskWaiting)
+    held = {name: asked.request[name] for name in ("id", "digest", "approvals", "reason")}
+    assert play.run.tasks["gate"].request == held
+
+
 def test_a_run_that_only_waits_for_people_waits_and_holds_no_slot() -> None:
     play = gated()
     assert play.run.state == "waiting"
