@@ -129,6 +129,10 @@ class Pair:
     def named(self, name: str) -> PublicKey:
         return PublicKey(name, self._public)
 
+    def signed(self, name: str, text: str) -> notes.Note:
+        data = self._file.sign(text.encode())
+        return notes.Note(text, (notes.Signature(name, self.named(name).id, data),))
+
     def endorses(self, key: PublicKey) -> str:
         return b64encode(self._file.sign(notes.endorsement(key.text))).decode()
 
@@ -140,6 +144,14 @@ def test_keys_that_vouch_for_each_other_in_a_circle_vouch_for_nobody_else(tmp_pa
         ring.learn(KeyChanged(after.text, "active", BY, "", before.endorses(after)), pos)
     assert ring.vouches(one.named("a"), two.named("b"))
     assert not ring.vouches(PublicKey("stranger", bytes(32)), one.named("c"))
+
+
+def test_what_is_said_of_a_key_later_gives_it_no_more_time(tmp_path: Path) -> None:
+    one, ring = Pair(tmp_path / "one"), KeyRing()
+    for pos, state in ((2, "active"), (5, "retired"), (9, "revoked"), (12, "active")):
+        ring.learn(KeyChanged(one.named("a").text, state, BY), pos)  # type: ignore[arg-type]
+    note = one.signed("a", "text\n")
+    assert [size for size in range(20) if ring.signer(note, size)] == [2, 3, 4]
 
 
 def test_a_key_that_was_revoked_stays_so(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from runnotary.store.restoring import Restored, Wanted, restore
 from runnotary.store.sqlite import database
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
-from tests.store.forging import retell, tampered
+from tests.store.forging import retell, tampered, told
 from tests.store.history import BY, START, Seeded, Tale, Ticks, flow_of, open_store, small_home
 
 
@@ -235,6 +235,24 @@ def test_a_backup_that_an_older_release_made(home: Path, tmp_path: Path) -> None
     grow(tmp_path / "new", 20)
     report = checked(tmp_path / "new")
     assert report.ok, list(map(str, report.findings))
+
+
+def test_the_checkpoint_that_a_restore_names_is_compared(home: Path, copy: Path, tmp_path: Path) -> None:
+    """Whoever holds the key of before lets the restore go on from another log."""
+    made, file, new = newest(home), KeyFile(home), tmp_path / "new"
+    key = file.public_key("", ())
+    text = notes.Checkpoint(made.origin, made.size, bytes(32)).text
+    other = str(notes.Note(text, (notes.Signature(key.name, key.id, file.sign(text.encode())),)))
+    restored(copy, new)
+
+    def say(connection: sqlite3.Connection) -> None:
+        stream = chain.ledger_stream("default")
+        seq, _, said = told(connection, stream, "engine.noted")
+        retell(connection, stream, seq, said | {"data": said["data"] | {"checkpoint": other}})
+
+    tampered(new, say, again=True)
+    found = [one for one in checked(new).findings if "its backup's checkpoint" in one.where]
+    assert [one.message.partition(" entries")[0] for one in found] == [f"the first {made.size}"]
 
 
 def test_a_restore_that_is_taken_out_of_the_ledger_is_missed(copy: Path, tmp_path: Path) -> None:
