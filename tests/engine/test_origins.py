@@ -311,9 +311,22 @@ def test_many_runs_of_the_same_files_cost_no_more_than_is_set(monkeypatch: pytes
     monkeypatch.setattr(origins, "LINKS_MAX", 100)
     given, made = ({digest(f"{kind} {at}".encode()) for at in range(10)} for kind in ("in", "out"))
     place = Told([(given, made), (made, given)] * 20)
-    answer = asked(place, digest(b"in 1"))
-    acyclic(answer)
-    assert answer["truncated"] and len(answer["edges"]) < 400 and place.read < 50 * 101
+    for most in (500, 5):  # also if most of the runs that are met are too many
+        monkeypatch.setattr(origins, "RUNS_MAX", most)
+        place.read = 0
+        answer = asked(place, digest(b"in 1"))
+        acyclic(answer)
+        assert answer["truncated"] and len(answer["edges"]) < 400 and place.read < 50 * 101
+
+
+def test_however_many_made_a_file_who_used_it_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "RUNS_MAX", 4)
+    start = digest(b"start")
+    place = Told([(set(), {start})] * 9 + [({start}, set())] * 9)
+    answer = asked(place, start)
+    assert answer["truncated"]
+    assert [edge["type"] for edge in answer["edges"]] == ["generated"] * 2 + ["used"] * 2
+    assert len(runs(asked(place, start, "up"))) == len(runs(asked(place, start, "down"))) == 4
 
 
 def test_large_runs_count_by_their_events(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ Rules of this file:
    is made again after it was used is a node of its own, `file:sha256:…@RUN`.
 3. A run that the caller may not see is not there, and nothing is found through it. The store leaves it out,
    so that neither counts nor limits tell of it.
-4. What one question may cost is bounded: runs, their events, contents, and links between the two. Whatever
+4. What one question may cost is bounded: runs, their events, and how often runs and contents meet. Whatever
    was left out, also by the depth that was asked for, the answer is `truncated`.
 """
 
@@ -37,9 +37,8 @@ RUNS_MAX: Final = 500
 EVENTS_MAX: Final = 100_000
 """Of all runs together whose lineage is looked at; one alone may have more."""
 
-CONTENTS_MAX: Final = 10_000
 LINKS_MAX: Final = 25_000
-"""Times that a run is met at a content."""
+"""Times that a run is met at a content, and a content at a run."""
 
 EMPTY: Final = frozenset({digest(b""), digest(trees.manifest(()))})
 """Many files and folders are empty; none of them came from another."""
@@ -99,15 +98,19 @@ class Origins:
         self._nexts: Final[dict[str, list[str]]] = {}
         self._entered: Final[set[str]] = set()
         self._insides: Final[dict[bytes, Inside]] = {}
-        self._contents = self._links = self._events = 0
+        self._runs_max, self._links_max = RUNS_MAX, LINKS_MAX
+        self._links = self._events = 0
         self._truncated = False
 
     def answer(self, blob: str, direction: Direction, depth: int) -> Json:
         """Return the graph around a content, as a document."""
         start = self._file(f"file:{blob}", blob, ())
         if direction != "down":
+            share = 2 if direction == "both" else 1  # however many made it, there is room for who used it
+            self._runs_max, self._links_max = RUNS_MAX // share, LINKS_MAX // share
             self._walk(start, blob, depth, up=True)
         if direction != "up":
+            self._runs_max, self._links_max = RUNS_MAX, LINKS_MAX
             self._walk(start, blob, depth, up=False)
         for node in self._nodes.values():
             if node["type"] == "file":
@@ -155,15 +158,13 @@ class Origins:
 
     def _runs(self, place: Place, *, up: bool) -> list[RunRow]:
         """Return the runs that made a content before it was met, or used it afterwards."""
-        most = min(RUNS_MAX, LINKS_MAX - self._links)
-        if most <= 0 or self._contents >= CONTENTS_MAX:
+        most = min(self._runs_max, self._links_max - self._links)
+        if most <= 0:
             self._truncated = True
             return []
-        self._contents += 1
         rows = self._store.runs_with(self._query(place, most + 1, up=up))
         self._truncated = self._truncated or len(rows) > most
-        kept = [row for row in rows[:most] if row.id in self._insides or self._looked_at(row)]
-        return self._some(kept)
+        return [row for row in self._some(rows[:most]) if row.id in self._insides or self._looked_at(row)]
 
     def _query(self, place: Place, limit: int, *, up: bool) -> ContentQuery:
         return ContentQuery(
@@ -177,7 +178,7 @@ class Origins:
 
     def _looked_at(self, row: RunRow) -> bool:
         """Look at the lineage of a run, if there is room for it and it is still there."""
-        if len(self._insides) >= RUNS_MAX or (self._insides and self._events + row.seq > EVENTS_MAX):
+        if len(self._insides) >= self._runs_max or (self._insides and self._events + row.seq > EVENTS_MAX):
             self._truncated = True
             return False
         found = self._graph(row)
@@ -225,7 +226,7 @@ class Origins:
 
     def _some(self, found: list[One]) -> list[One]:
         """Return as many of these as there is room for."""
-        room = max(0, LINKS_MAX - self._links)
+        room = max(0, self._links_max - self._links)
         self._truncated = self._truncated or len(found) > room
         self._links += min(len(found), room)
         return found[:room]
