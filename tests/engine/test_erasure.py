@@ -81,6 +81,22 @@ def test_what_a_run_said_is_gone_and_its_envelopes_verify(within: Within, settin
     assert one.ok and any("article 17" in line for line in one.not_proven)
 
 
+def test_no_folder_that_is_kept_for_another_attempt_says_what_was_erased(
+    within: Within, settings: Settings
+) -> None:
+    silent = {**SAYS, "steps": {"only": {"run": "true", "with": SAYS["steps"]["only"]["with"]}}}
+
+    async def work(place: House) -> None:
+        run = await place.ended(silent, inputs={"who": "zebedee"})
+        await place.service.erase(run, BY, "article 17")
+        attempts = settings.home / "attempts"
+        while not (names := [path.name for path in attempts.iterdir()]) or not names[0].startswith("."):
+            await asyncio.sleep(0.01)
+        assert names == [".spare-1"] and places_of(attempts, "zebedee") == []
+
+    assert within(work).findings == ()
+
+
 def test_where_there_is_no_room_to_write_the_database_anew_the_run_is_erased(
     within: Within, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
