@@ -26,6 +26,7 @@ from runnotary.core.permissions import Who, local_owner
 from runnotary.core.profile import Profile
 from runnotary.engine.answers import Entitlement
 from runnotary.engine.approvals import ApprovalQuery
+from runnotary.engine.submission import Submission
 from runnotary.store.verify import verify
 
 T = TypeVar("T")
@@ -172,6 +173,29 @@ def test_a_reason_that_cannot_be_kept_harms_nobody(within: Any, tmp_path: Path, 
             await session.cancel(run, reason=reason, grace_ms=0, force=False)
         assert session.home.engine.holds(from_text(run)), "the run goes on"
         return await session.answer(run, "gate", approve=True, reason="x" * 1000, seen="")
+
+    assert within(work)["status"] == "approved"
+
+
+def test_words_that_fill_an_event_harm_nobody_either(within: Any, tmp_path: Path) -> None:
+    run = begin(within, tmp_path)
+    many = {f"{n:02}" + "n" * 254: "v" * 256 for n in range(64)}
+
+    async def work(session: LocalSession) -> Json:
+        await session.adopt(run, renew=False)
+        service, by = session.home.service, owner().by
+        await service.update(from_text(run), by, {"labels": many})
+        with pytest.raises(InvalidInput, match="more than one event holds"):
+            await service.update(from_text(run), by, {"labels": dict.fromkeys(many, "w" * 256)})
+        assert session.home.engine.holds(from_text(run)), "the run goes on"
+        await service.update(from_text(run), by, {"labels": {}})
+        created = session.home.reader.ends(session.home.reader.resolve(run)).created
+        words = tuple(f"{n:02}" + "t" * 254 for n in range(64))
+        people = tuple(f"user:{word[:250]}" for word in words)
+        said = {"labels": many, "tags": words, "monitors": people, "managers": people}
+        with pytest.raises(InvalidInput, match="more than one event holds"):
+            await service.submit(Submission(definition=created.definition, **said), by)
+        return await session.answer(run, "gate", approve=True, reason="", seen="")
 
     assert within(work)["status"] == "approved"
 

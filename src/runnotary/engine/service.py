@@ -21,6 +21,7 @@ from runnotary.core.definition import Words
 from runnotary.core.errors import (
     AlreadyEnded,
     BlobNotFound,
+    InvalidInput,
     InvalidRunInput,
     KeyReused,
     PermissionDenied,
@@ -240,6 +241,8 @@ class Service:
             key=key,
             key_body=body,
         )
+        if len(ev.encode(created)) > ev.BODY_MAX:
+            raise InvalidInput("what is said about the run is more than one event holds", hint="say less")
         run_id = self._new_id()
         await self._engine.create(run_id, created, self._actor(by))
         return run_id
