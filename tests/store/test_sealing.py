@@ -24,6 +24,7 @@ from runnotary.store.log import SqliteStore
 from runnotary.store.sealing import KEPT_EVERY
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
+from tests.store.forging import cut, tampered
 from tests.store.history import ACTOR, BY, Seeded, Tale, Ticks, assert_appended, flow_of, open_store
 
 Work = Callable[[SqliteStore], Awaitable[Any]]
@@ -227,6 +228,9 @@ def test_whoever_trusts_a_revoked_key_is_told(tmp_path: Path) -> None:
 
     used(tmp_path, change)
     old, new = keys
+    store = SqliteStore.open_read_only(tmp_path)
+    assert store.ledger("default").keys[new.text].endorsed == ""
+    store.close()
     assert verify(tmp_path, flow_of=flow_of, trust=Trust(key=new)).ok
     assert not verify(tmp_path, flow_of=flow_of, trust=Trust(key=old)).ok
 
@@ -314,6 +318,42 @@ def test_two_roots_of_one_size_are_never_signed(tmp_path: Path) -> None:
 
     used(tmp_path, go_on)
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_log_that_is_shorter_than_its_checkpoint_is_not_signed(tmp_path: Path) -> None:
+    used(tmp_path, tell)
+    tampered(tmp_path, lambda one: cut(one, 2), again=True)
+    (tmp_path / "checkpoint").unlink()
+
+    async def go_on(store: SqliteStore) -> None:
+        with pytest.raises(Damaged, match="the log has 4 entries, and a checkpoint of 6 was signed"):
+            await store.checkpoint()
+
+    used(tmp_path, go_on)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_note_whose_row_could_not_be_written_goes_nowhere_and_stops_no_run(tmp_path: Path) -> None:
+    refuse = "CREATE TEMP TRIGGER {0} BEFORE {1} ON checkpoints BEGIN SELECT RAISE(FAIL, 'page 7'); END"
+
+    async def check(store: SqliteStore) -> None:
+        await remark(store, 1)
+        kept = await store.checkpoint()
+        writer = store._own_writer()
+        for trigger in (refuse.format("puts", "INSERT"), refuse.format("thins", "DELETE")):
+            await writer.do(lambda said=trigger: writer._connection.execute(said) and None)
+        for number in range(1, 4):
+            await tell(store, number)
+            await remark(store, 1)
+        with pytest.raises(Conflict, match="just now"):
+            await store.checkpoint()
+        assert store.note() == kept
+        for name in ("puts", "thins"):
+            await writer.do(lambda said=name: writer._connection.execute(f"DROP TRIGGER {said}") and None)
+        assert await store.checkpoint() == store.note() != kept
+
+    used(tmp_path, check)
+    assert verify(tmp_path, flow_of=flow_of).ok
 
 
 def test_a_checkpoint_file_that_is_rubbish_is_said_to_be(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from runnotary.core.events import By, EngineNoted, Event, KeyChanged
 from runnotary.core.merkle import Range
 from runnotary.core.notes import BUNDLE, Checkpoint, Note, PublicKey, Signature, endorsement
 from runnotary.ports import KeyEnd, Signer
+from runnotary.store.ballast import is_full
 from runnotary.store.outside import Outside
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
@@ -100,10 +101,6 @@ class Sealing:
             now = tree()
             if self.halted or self._key is None or now.size == self._size:
                 return
-            if now.size < self._size:
-                raise Damaged(
-                    [f"the log has {now.size} entries, and a checkpoint of {self._size} was signed"]
-                )
             text = Checkpoint(self._origin, now.size, now.root()).text
             note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
         except (Damaged, ValueError) as wrong:
@@ -142,12 +139,22 @@ class Sealing:
             self._pending = (self._size, note)
 
     def keep(self) -> None:
-        """Write the row of the signed note; the caller holds the transaction."""
-        if self._pending is not None:
-            size, note = self._pending
-            first = (size - 1) // KEPT_EVERY * KEPT_EVERY
-            self._connection.execute(SQL["thin_checkpoints"], (first, size))
+        """Write the row of the signed note; the caller holds the transaction.
+
+        If it cannot be written, what else the transaction holds is not to suffer: the note is dropped.
+        """
+        if self._pending is None:
+            return
+        size, note = self._pending
+        first = (size - 1) // KEPT_EVERY * KEPT_EVERY
+        try:
             self._connection.execute(SQL["put_checkpoint"], (size, note))
+            self._connection.execute(SQL["thin_checkpoints"], (first, size))
+        except sqlite3.Error as wrong:
+            if is_full(wrong) or not self._connection.in_transaction:  # nothing can be written now
+                raise
+            log.warning("the checkpoint could not be kept: %s", wrong)
+            self.dropped()
 
     def dropped(self) -> None:
         """The row could not be written: sign again when something happens."""
@@ -224,6 +231,9 @@ class Sealing:
     def _check_newest(self) -> None:
         if self._size:
             made = notes.read_checkpoint(notes.read_note(self.note).text)
+            entries = self._connection.execute(SQL["last_pos"]).fetchone()[0]
+            if entries < self._size:
+                raise Damaged([f"the log has {entries} entries, and a checkpoint of {self._size} was signed"])
             if made.size != self._size or self._root(made.size) != made.root:
                 raise Damaged([f"checkpoint {self._size}: the log has another root at that size"])
 
