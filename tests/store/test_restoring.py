@@ -101,6 +101,10 @@ def test_the_key_of_before_signs_nothing_more(home: Path, copy: Path, tmp_path: 
     restored(copy, new)
     thief = KeyFile(home)
     key = thief.public_key("", ())
+    store = SqliteStore.open_read_only(new)
+    out_of_use = store.ledger("default").keys[key.text]
+    store.close()
+    assert (out_of_use.state, out_of_use.reason) == ("retired", "restored")
     text = newest(new).text
     forged = notes.Note(text, (notes.Signature(key.name, key.id, thief.sign(text.encode())),))
     (new / "checkpoint").write_text(str(forged))
@@ -154,6 +158,18 @@ def test_a_backup_that_does_not_verify_is_refused(copy: Path, tmp_path: Path) ->
     with pytest.raises(Damaged, match="the backup does not verify"):
         restored(copy, tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_backup_with_another_blob_is_refused(copy: Path, tmp_path: Path) -> None:
+    path = next(path for path in (copy / "blobs").rglob("*") if path.is_file())
+    path.chmod(0o644)
+    path.write_bytes(b"other" + path.read_bytes()[5:])
+    with pytest.raises(Damaged, match=f"sha256:{path.parent.name}{path.name}"):
+        restored(copy, tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_backup_that_is_not_there_is_missed(tmp_path: Path) -> None:
     with pytest.raises(FileMissing):
         restored(tmp_path / "nowhere", tmp_path / "new")
 
