@@ -388,6 +388,56 @@ def test_events_that_are_missing_or_in_another_order(lab: Lab) -> None:
     assert forged(lab, fewer) == "the events are not those of one run from its beginning to its end"
 
 
+def late(events: list[Json]) -> None:
+    """A task starts after the end of the run."""
+    events.append(events[1] | {"envelope": events[-1]["envelope"][:48] + events[1]["envelope"][48:]})
+
+
+def newer(events: list[Json]) -> None:
+    events[1]["envelope"] = events[1]["envelope"][:52] + "0002" + events[1]["envelope"][56:]
+
+
+def backwards(events: list[Json]) -> None:
+    events[-1]["envelope"] = "00" * 8 + events[-1]["envelope"][16:]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda events: events.pop(0), "the events are not those of one run"),
+        (lambda events: events.append(dict(events[-1])), "the events are not those of one run"),
+        (late, "the events are not those of one run"),
+        (newer, "a later release wrote it"),
+        (backwards, "does not stand in its place"),
+    ],
+)
+def test_a_history_that_no_run_has(lab: Lab, change: Callable[[list[Json]], Any], said: str) -> None:
+    members = lab.members("silent")
+    assert checked(lab.holder.history(members, lambda events: None), lab.holder.key).ok
+    assert said in refused(lab.holder.history(members, change), lab.holder.key)
+
+
+def test_a_log_that_ends_before_the_events(lab: Lab) -> None:
+    wrong = forged(lab, rows("log.jsonl", lambda log: log.pop()), "silent")
+    assert wrong.startswith("the log does not cover 4 events")
+
+
+def test_what_changes_between_two_looks(lab: Lab) -> None:
+    file = io.BytesIO(lab.bundles["silent"])
+    opened = bundle_zip.Zip(file)
+    for name, read in (("run.json", opened.read), ("log.jsonl", lambda name: list(opened.lines(name)))):
+        file.getbuffer()[opened.members[name].offset + 3] ^= 1
+        with pytest.raises(bundle_zip.Refused, match=f"{name} changed while|is no JSON"):
+            read(name)
+
+
+def test_members_and_lines_that_nobody_should_hold(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = forged(lab, lambda members: members.update({"log.jsonl": members["log.jsonl"][:-1]}))
+    assert wrong == "log.jsonl holds a line that is too long, or does not end"
+    monkeypatch.setattr(bundle_zip, "WHOLE_MAX", 10)
+    assert refused(lab.bundles["silent"]) == "key.vkey is longer than 10 bytes"
+
+
 def test_a_body_that_is_missing_and_nothing_says_why(lab: Lab) -> None:
     def change(events: list[Json]) -> None:
         events[2] |= {"body": None, "nonce": ""}

@@ -16,7 +16,8 @@ from runnotary.core.chain import ENGINE_ACTOR, ledger_stream
 from runnotary.core.errors import Changed
 from runnotary.core.events import By, KeyChanged
 from runnotary.exports.bundle import make
-from runnotary.exports.bundle_keys import Key, NoKey, key_of
+from runnotary.exports.bundle_keys import Key, NoKey, check_inclusion, key_of, note_of
+from runnotary.exports.bundle_zip import Refused
 from runnotary.ports import Append
 from tests.exports.bundles import (
     Holder,
@@ -231,7 +232,14 @@ def test_a_key_whose_name_would_do_something_to_a_terminal(home: Path, name: str
     assert report.wrong.isprintable()
 
 
-@pytest.mark.parametrize("text", ["", "a", "a+b+c", "a+00000000+AQ==", "a b+00000000+" + "A" * 44, "\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a", "a+b+c", "a+00000000+AQ==", "a b+00000000+" + "A" * 44, "\0",
+        Key("a", 1, bytes(31)).text, Key("a", 2, bytes(32)).text,
+        Key("a", 1, bytes(32)).text.replace("a+", "b+", 1),
+    ],
+)  # fmt: skip
 def test_what_is_no_key(text: str) -> None:
     with pytest.raises(NoKey):
         key_of(text)
@@ -242,3 +250,28 @@ def test_a_key_is_the_same_text_as_in_the_product(home: Path) -> None:
     read = notes.read_key(key.text)
     assert (read.name, read.public, read.id, read.text) == (key.name, key.public, key.id, key.text)
     assert key_of(f"{key.text}\n") == key
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "text\n",
+        "text\n\n",
+        "text\n\n— a QUFBQUFB",
+        "text\n\n- a QUFBQUFB\n",
+        "text\n\n— a QUFBQUF=\n",
+        "text\n— a QUE=\n",
+    ],
+)
+def test_what_is_no_note(note: str) -> None:
+    assert note_of("text\n\n— a QUFBQUFB\n", "it").signatures == [("a", b"AAAA", b"AA")]
+    with pytest.raises(Refused, match="it is not a signed note"):
+        note_of(note, "it")
+
+
+def test_an_entry_is_not_the_root_of_more_than_itself_nor_behind_the_end() -> None:
+    leaf = bytes(32)
+    check_inclusion(leaf, 0, 1, [], leaf)
+    for index, size in ((0, 2), (1, 2), (1, 1), (0, 0), (-1, 1)):
+        with pytest.raises(Refused):
+            check_inclusion(leaf, index, size, [], leaf)
