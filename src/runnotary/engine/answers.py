@@ -6,7 +6,6 @@ up finds it. Nothing here starts what waited for it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -117,10 +116,9 @@ class Answers:
         row = self._store.run(run_id)
         if row is None:
             raise RunNotFound.named(to_text(run_id))
-        require(self._caller_of(by), Action.READ, people_of(row), run=to_text(run_id))
-        request = await asyncio.to_thread(self._request, row, key)
         who = Who(by, self._caller_of(by))
-        as_what = self.entitlement.of(row, who, request)
+        require(who.caller, Action.READ, people_of(row), run=to_text(run_id))
+        as_what = self.entitlement.of(row, who, self._request(row, key))
         self._profile.require_reason(Change.DECIDE, reason)
         answer = Answer(key, msgspec.structs.replace(by, role=as_what), approve, checked(reason), seen)
         await self._delivery.deliver(run_id, answer, self._actor_of(by))

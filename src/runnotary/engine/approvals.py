@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -199,9 +198,9 @@ class Answering(Approvals):
             TaskNotFound, InvalidInput: as `one` does; and what `Answers.answer` does.
             BlobNotFound, Damaged: what the request shows cannot be read.
         """
-        run, key = await asyncio.to_thread(self._meant, who, name, task)
+        run, key = self._meant(who, name, task)
         await self._answers.answer(run, key, who.by, approve=approve, reason=reason, seen=seen)
-        return await asyncio.to_thread(self.one, who, to_text(run), key)
+        return self.one(who, to_text(run), key)
 
     def _meant(self, who: Who, name: str, task: str) -> tuple[bytes, str]:
         """Return which run and task is to be answered; what nobody can look at is not."""
