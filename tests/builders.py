@@ -48,9 +48,13 @@ class Play:
 
     def tell(self, stimulus: Stimulus) -> None:
         """Give a stimulus and plan."""
+        self.decide(stimulus)
+        self.go()
+
+    def decide(self, stimulus: Stimulus) -> None:
+        """Give a stimulus; the turn goes on."""
         for event in decide(self.run, stimulus, now=self.now, chance=0):
             self._take(event)
-        self.go()
 
     def end(self, key: str, exit_code: int = 0, **outcome: Any) -> None:
         """End the open attempt of a task."""

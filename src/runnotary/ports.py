@@ -223,7 +223,10 @@ class Store(Protocol):
         """Return the namespaces that have a ledger."""
 
     def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
+        """Yield each stream with bodies that hold these bytes, in whatever case, and these bodies.
+
+        Reads the whole log.
+        """
 
     async def prune(self) -> int:
         """Let go of every blob that nothing in the record names, while nobody is at work; return how many."""
@@ -231,6 +234,9 @@ class Store(Protocol):
     async def scrub(self, at_most: int = 0) -> bool:
         """Write the database anew, so that no free space in it holds what was erased; False if it is larger
         than `at_most` bytes, and was left as it is. Nothing is committed meanwhile.
+
+        Raises:
+            NotRecorded: there is no room for it; it was left as it is.
         """
 
     def watch(self, called: Callable[[Sequence[Change]], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from runnotary.core.chain import ledger_stream, run_stream
 from runnotary.core.errors import PermissionDenied, RunNotFound
 from runnotary.core.events import By
 from runnotary.core.queries import RunQuery
+from runnotary.engine import retention
 from runnotary.store.verify import verify
 
 PATIENCE_S = 60
@@ -154,6 +156,35 @@ def test_people_of_a_run_and_of_its_namespace(play: Callable[..., Any], who: str
         return " ".join(outcomes)
 
     assert play(scene) == MATRIX[who]
+
+
+def test_a_purge_looks_again_when_it_has_read_the_log(
+    play: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take long; the role of who purges is taken away meanwhile."""
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(retention.Leaving):
+        def __init__(self, *words: Any) -> None:
+            super().__init__(*words)
+            reading.set()
+            assert go_on.wait(PATIENCE_S)
+
+    async def scene(home: Embedded, run: bytes) -> None:
+        monkeypatch.setattr(retention, "Leaving", Slow)
+        owner = home.access.who(By("user:local"))
+        for act in (home.service.purge, home.service.erase):
+            await home.access.grant(owner, "lab", "user:admin", "admin")
+            reading.clear(), go_on.clear()
+            acting = asyncio.ensure_future(act(run, oidc("admin"), "why"))
+            await asyncio.to_thread(reading.wait, PATIENCE_S)
+            await home.access.revoke(owner, "lab", "user:admin")
+            go_on.set()
+            with pytest.raises(RunNotFound):
+                await acting
+            assert home.store.run(run) is not None
+
+    play(scene)
 
 
 def test_a_token_that_was_revoked_since_does_nothing_more(play: Callable[..., Any]) -> None:

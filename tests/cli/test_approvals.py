@@ -19,6 +19,20 @@ steps:
     approve: {prompt: "Publish the report?", show: ["steps.make.files['report.txt']"]}
   send: {run: 'echo sent >> $TOP/sent', needs: [publish]}
 """
+SHOWN = """
+flow: shown
+steps:
+  make: {run: 'echo $n > part.txt', with: {n: "${{ each.value }}"}, files: [part.txt], for_each: "[1, 2, 3]"}
+  gate:
+    needs: [make]
+    approve:
+      prompt: Publish?
+      show:
+        parts: "${{ steps.make.files['part.txt'] }}"
+        none: []
+        terms: "$TERMS and everything you own"
+        more: "$MORE"
+"""
 EACH = "flow: each\nsteps: {ask: {approve: '${{ each.value }}?', for_each: \"['x', 'y']\"}}\n"
 
 
@@ -54,6 +68,43 @@ def test_another_terminal_approves_and_the_first_goes_on(asking: Desk) -> None:
     assert "publish approved by user:" in ended.err
     assert asking.lines("sent") == ["sent"]
     assert "verify: ok" in asking.ok("verify", "--deep").out
+
+
+def test_one_of_more_than_a_page_holds_is_answered_by_its_name(asking: Desk) -> None:
+    many = EACH.replace("\"['x', 'y']\"", str(list(range(1010))))
+    asking.write("many.yaml", many)
+    first = asking.begin("start", "many.yaml")
+    until(lambda: "waiting" in asking.run("run", "show", "@latest").out, "a request")
+    done = asking.ok("run", "approve", "@latest", "ask[999]")
+    assert done.out.startswith("ask[999] approved by user:")
+    assert "ask[1009]  waiting" in asking.ok("approval", "show", "@latest", "ask[1009]").out
+    asking.ok("run", "cancel", "@latest")
+    assert asking.end(first).code == 8
+
+
+def test_a_reason_that_is_no_text_is_refused_and_the_run_waits_on(asking: Desk) -> None:
+    first = asking.begin("start", "flow.yaml")
+    asks(asking)
+    for engine in ("another terminal's", "our own"):
+        refused = asking.run("run", "approve", "@latest", "--reason", "no \udcff text")
+        assert (refused.code, "no text in UTF-8" in refused.err) == (2, True), engine
+        if first.poll() is None:
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+    assert "publish  waiting" in asking.ok("approval", "show", "@latest").out
+
+
+def test_everything_that_is_asked_about_is_shown_before_the_answer(asking: Desk) -> None:
+    asking.write("shown.yaml", SHOWN.replace("$TERMS", "x" * 300).replace("$MORE", "y" * 3000))
+    first = asking.begin("start", "shown.yaml")
+    asks(asking)
+    shown = asking.ok("approval", "show", "@latest").out
+    assert shown.count("part.txt  2 B  sha256:") == 3
+    assert "none  []\n" in shown
+    assert "x" * 300 + " and everything you own\n" in shown
+    assert "y" * 1999 + "…\nthat is not all of it: -o json\n" in shown
+    asking.ok("run", "approve", "@latest")
+    assert asking.end(first).code == 0
 
 
 def test_a_refusal_fails_the_run_and_says_why(asking: Desk) -> None:

@@ -76,7 +76,51 @@ def test_a_run_is_proven_by_what_a_stranger_can_check(place: str, request: pytes
     assert kept.size >= made.size
     path = desk.json("log", "consistency", "2", str(kept.size))["path"]
     assert len(path) >= 1
-    assert "is the beginning of that of" in desk.ok("log", "consistency", "1").out
+    assert desk.ok("log", "consistency", "1").out.startswith("log of 1 entries and that of ")
+    for words in (("log", "proof", "@latest:f"), ("log", "proof", "1")):
+        assert desk.ok(*words, "--key", key).out == desk.ok(*words).out
+        refused = desk.run(*words, "--key", STRANGER)
+        assert (refused.code, refused.out) == (10, "") and "has not signed" in refused.err
+
+
+STRANGER = notes.PublicKey("stranger", bytes(32)).text
+
+
+@pytest.mark.parametrize("place", ["whole", "served"])
+def test_whoever_kept_a_checkpoint_is_shown_that_the_log_goes_on_from_it(
+    place: str, request: pytest.FixtureRequest
+) -> None:
+    desk: Desk = request.getfixturevalue(place)
+    key = desk.ok("key", "show").out.strip()
+    kept, later = f"kept-{place}", f"later-{place}"
+    desk.ok("log", "checkpoint", "-o", kept, "--force")
+    desk.ok("start", "f.yaml", "--wait")
+    desk.ok("log", "checkpoint", "--new", "-o", later, "--force")
+    done = desk.ok("log", "consistency", kept, "--key", key)
+    assert "is the beginning of that of" in done.out and "!" not in done.out
+    assert "! its key" in desk.ok("log", "consistency", kept, later).out
+    assert desk.json("log", "consistency", kept)["known"] is False
+    for words, code, said in (
+        ((later, kept), 10, "an older copy, or cut off"),
+        ((kept, "--key", STRANGER), 10, "has not signed"),
+        ((kept, "--key", ""), 2, "empty"),
+        (("f.yaml",), 10, "no checkpoint"),
+        ((kept, "nowhere"), 2, "nowhere"),
+        ((other_root(desk, kept),), 10, "does not continue it"),
+        ((kept, other_root(desk, later)), 10, "does not continue it"),
+    ):
+        refused = desk.run("log", "consistency", *words)
+        assert (refused.code, refused.out) == (code, ""), (words, refused)
+        assert said in refused.err
+
+
+def other_root(desk: Desk, kept: str) -> str:
+    """Write a checkpoint of another log of the same length."""
+    note = notes.read_note((desk.path / kept).read_text())
+    made = notes.read_checkpoint(note.text)
+    forged = notes.Note(notes.Checkpoint(made.origin, made.size, bytes(32)).text, note.signatures)
+    desk.write(f"forged-{kept}", str(forged))
+    return f"forged-{kept}"
 
 
 @pytest.mark.parametrize("place", ["whole", "served"])
@@ -165,6 +209,21 @@ def test_a_key_in_use_and_one_of_before_are_revoked_without_a_word_why(copied: D
     assert [one["status"] for one in copied.json("key", "list")["keys"]] == ["active", "revoked", "revoked"]
     copied.ok("start", "f.yaml")
     assert copied.ok("verify", "--deep").out.endswith("verify: ok\n")
+
+
+def test_a_key_that_was_lost_is_revoked_and_not_the_one_in_its_place(copied: Desk) -> None:
+    (lost,) = copied.json("key", "list")["keys"]
+    (copied.home / "log.key").unlink()
+    copied.ok("key", "revoke", lost["id"], "--reason", "the laptop is gone")
+    new, old = copied.json("key", "list")["keys"]
+    assert (new["status"], new["endorsed"], old["status"], old["id"]) == (
+        "active",
+        False,
+        "revoked",
+        lost["id"],
+    )
+    assert copied.ok("verify", "--key", new["key"]).out.endswith("verify: ok\n")
+    assert copied.run("verify", "--key", lost["key"]).code == 10
 
 
 def test_a_pinned_key_is_a_setting(copied: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,29 @@ def test_what_changed_in_the_code_is_shown_line_by_line(desk: Desk) -> None:
     changed = desk.json("flow", "diff", "upper@1", "upper@2")
     assert [(one["path"], one["change"]) for one in changed] == [("code['tool.py']", "changed")]
     assert changed[0]["was"]["blob"] == digest(TOOL.encode())
+
+
+def test_code_that_differs_in_its_line_ends_only_is_not_passed_over(desk: Desk) -> None:
+    for name, text in (("plain", "x\n"), ("crlf", "x\r\n")):
+        (desk.path / name).mkdir()
+        (desk.path / name / "ends.py").write_bytes(text.encode())
+        desk.write(f"{name}/ends.yaml", "flow: ends\ncode: [ends.py]\nsteps: {a: {run: 'true'}}\n")
+    out = desk.ok("flow", "diff", "plain/ends.yaml", "crlf/ends.yaml", "--code").out
+    assert "ends.py: differs in nothing but line ends" in out
+
+
+def test_a_folder_in_a_list_is_a_file_of_the_run_and_a_folder(desk: Desk) -> None:
+    desk.write("one.yaml", "inputs: {tree: {type: directory}}\nsteps: {a: {run: 'true'}}\n")
+    desk.write("many.yaml", "inputs: {trees: {type: array}}\nsteps: {a: {run: 'true'}}\n")
+    desk.ok("start", "one.yaml", "-i", "tree=folder")
+    (taken,) = desk.json("run", "files", "@latest")
+    value = {"$dir": taken["blob"], "name": "folder", "size": taken["size"]}
+    desk.write("inputs.json", json.dumps({"trees": [value]}))
+    desk.ok("start", "many.yaml", "-I", "inputs.json")
+    assert desk.json("run", "files", "@latest") == [{**taken, "name": "trees"}]
+    assert "folder is a folder" in desk.run("run", "files", "@latest", "folder").err
+    desk.ok("run", "files", "@latest", "folder", "--to", "copied")
+    assert (desk.path / "copied" / "folder" / "x").read_text() == "x"
 
 
 def test_an_old_definition_runs_by_its_hash(desk: Desk) -> None:

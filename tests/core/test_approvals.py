@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from runnotary.core import definition
 from runnotary.core import events as ev
 from runnotary.core.approvals import Answer, digest_of, entitled, not_their_own
+from runnotary.core.attempts import Outcome
 from runnotary.core.chain import Recorded
-from runnotary.core.decide import Cancel
+from runnotary.core.decide import Cancel, Observed
 from runnotary.core.documents import rows, run_row, task_documents
 from runnotary.core.errors import (
     AlreadyDecided,
@@ -102,6 +103,13 @@ def test_a_request_holds_what_it_shows_and_its_digest() -> None:
         "self_approval": False,
     }
     assert [named.digest for named in blobs_in(asked)] == [FILE.blob]
+
+
+def test_a_run_in_memory_holds_what_decides_and_not_what_is_shown() -> None:
+    play = gated(approvals=2, reason="required")
+    (asked,) = play.events(ev.TaskWaiting)
+    held = {name: asked.request[name] for name in ("id", "digest", "approvals", "reason")}
+    assert play.run.tasks["gate"].request == held
 
 
 def test_a_run_that_only_waits_for_people_waits_and_holds_no_slot() -> None:
@@ -272,6 +280,34 @@ def test_a_cancel_ends_the_waiting() -> None:
     assert play.run.state == "cancelled"
     with pytest.raises(AlreadyEnded):
         play.tell(yes())
+
+
+def test_an_answer_in_the_instant_of_a_cancel_counts_for_nothing() -> None:
+    play = gated(finally_={"tell": {"approve": "Tell them?"}})
+    play.decide(Cancel(BY))
+    with pytest.raises(NotWaiting, match="is being ended, and gate with it"):
+        play.decide(yes())
+    play.go()
+    assert play.states() == {"a": "success", "gate": "cancelled", "b": "cancelled", "tell": "waiting"}
+    play.tell(yes(key="tell"))
+    assert play.states()["tell"] == "success"
+
+
+def test_an_answer_in_the_instant_of_a_forced_cancel_counts_for_nothing_after_all_steps_either() -> None:
+    play = gated(finally_={"tell": {"approve": "Tell them?"}})
+    play.tell(Cancel(BY))
+    play.decide(Cancel(BY, force=True))
+    with pytest.raises(NotWaiting):
+        play.decide(yes(key="tell"))
+
+
+def test_an_answer_in_the_instant_of_a_failure_under_stop_counts_for_nothing() -> None:
+    play = Play(a_flow({"bad": [], "gate": {"approve": "?"}, "b": ["gate"]}, on_failure="stop"))
+    play.decide(Observed("bad", 1, Outcome(attempt="a", exit_code=1)))
+    with pytest.raises(NotWaiting):
+        play.decide(yes())
+    play.go()
+    assert play.states() == {"bad": "failed", "gate": "cancelled", "b": "skipped"}
 
 
 def test_under_stop_a_failure_ends_the_waiting() -> None:

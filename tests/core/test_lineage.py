@@ -358,3 +358,12 @@ def test_what_is_drawn_reads_as_it_was(name: str) -> None:
     shown = re.sub(r"#(\d+);", lambda code: chr(int(code[1])), lines["mermaid"][3])
     assert shown == f'  n2[/"{name}"/]'
     assert html.unescape(lines["dot"][4]).startswith(f'  n2 [label="{name}", shape=')
+
+
+def test_a_drawing_of_a_part_shows_that_it_is_one() -> None:
+    part = named("a") | {"truncated": True}
+    assert drawn(part, "text").splitlines()[-1].startswith("there is more")
+    assert drawn(part, "mermaid").splitlines()[-1] == '  more["there is more than was followed"]'
+    *_, line, end = drawn(part, "dot").splitlines()
+    assert (line.split(",")[0], end) == ('  more [label="there is more than was followed"', "}")
+    assert not any("there is more" in drawn(named("a"), form) for form in ("text", "mermaid", "dot"))  # type: ignore[arg-type]

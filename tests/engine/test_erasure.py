@@ -17,10 +17,11 @@ from runnotary.config import Settings
 from runnotary.core import events as ev
 from runnotary.core.chain import ledger_stream, run_stream
 from runnotary.core.decide import Update
-from runnotary.core.errors import Conflict, Held, NotEnded, RunErased, RunNotFound
+from runnotary.core.errors import Conflict, Held, NotEnded, NotRecorded, RunErased, RunNotFound
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Visible
 from runnotary.ports import Append, Refusal
+from runnotary.store import writer
 from runnotary.store.verify import verify
 from tests.engine.test_retention import BY, ONE, OTHER, SLOW, House, Within, house, within
 
@@ -78,6 +79,42 @@ def test_what_a_run_said_is_gone_and_its_envelopes_verify(within: Within, settin
     assert places_of(settings.home, "zebedee") == []
     one = verify(settings.home, run=runs[0], deep=True)
     assert one.ok and any("article 17" in line for line in one.not_proven)
+
+
+def test_no_folder_that_is_kept_for_another_attempt_says_what_was_erased(
+    within: Within, settings: Settings
+) -> None:
+    silent = {**SAYS, "steps": {"only": {"run": "true", "with": SAYS["steps"]["only"]["with"]}}}
+
+    async def work(place: House) -> None:
+        run = await place.ended(silent, inputs={"who": "zebedee"})
+        await place.service.erase(run, BY, "article 17")
+        attempts = settings.home / "attempts"
+        while not (names := [path.name for path in attempts.iterdir()]) or not names[0].startswith("."):
+            await asyncio.sleep(0.01)
+        assert names == [".spare-1"] and places_of(attempts, "zebedee") == []
+
+    assert within(work).findings == ()
+
+
+def test_where_there_is_no_room_to_write_the_database_anew_the_run_is_erased(
+    within: Within, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(connection: sqlite3.Connection, at_most: int) -> bool:
+        wrong = sqlite3.OperationalError("database or disk is full")
+        wrong.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise wrong
+
+    async def work(place: House) -> None:
+        run = await place.ended(ONE)
+        monkeypatch.setattr(writer, "rewritten", full)
+        await place.service.erase(run, BY, "why")
+        assert place.store.run(run) is None and place.store.tombstone(run) is not None
+        assert "free space may still hold" in caplog.text and to_text(run) in caplog.text
+        with pytest.raises(NotRecorded, match="database or disk is full"):
+            await place.store.scrub()
+
+    assert within(work).findings == ()
 
 
 def test_what_another_run_names_stays(within: Within) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from runnotary.core.ids import to_text
 from runnotary.core.ledger import SALT
 from runnotary.core.permissions import Role
 from runnotary.engine.erasure import Forgetting, Plan
-from runnotary.store.verify import verify
+from runnotary.store.verify import verify, verify_record
 from tests.engine.test_erasure import LARGE, SAYS, places_of
 from tests.engine.test_retention import BY, ONE, SLOW, House, Within, within
 
@@ -139,6 +140,38 @@ def test_without_the_runs_it_is_said_which_still_name_them(within: Within) -> No
     assert within(work).findings == ()
 
 
+@pytest.mark.parametrize("kind", ["01", "03"], ids=["run", "ledger"])
+@pytest.mark.parametrize("many", [1, 10**6])
+def test_what_was_erased_and_is_put_back_is_found(
+    within: Within, settings: Settings, tmp_path: Path, kind: str, many: int
+) -> None:
+    """The bodies are the right ones, and the chain holds: but the person has their rights again."""
+
+    async def before(place: House) -> None:
+        await settled(place)
+
+    async def after(place: House) -> None:
+        await eraser(place).erase(WHOLE, BOSS, "article 17", runs=True)
+
+    assert within(before).findings == ()
+    shutil.copy(settings.home / "runnotary.db", tmp_path / "before.db")
+    assert within(after).findings == ()
+    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
+    connection.execute("ATTACH ? AS old", (str(tmp_path / "before.db"),))
+    gone = f"body IS NULL AND substr(stream, 1, 1) = x'{kind}'"
+    put_back = connection.execute(
+        "UPDATE main.events AS new SET body = (SELECT body FROM old.events AS old"
+        " WHERE (old.stream, old.seq) = (new.stream, new.seq)) WHERE (stream, seq) IN"
+        f" (SELECT stream, seq FROM main.events WHERE {gone} ORDER BY stream, seq DESC LIMIT ?)",
+        (many,),
+    ).rowcount
+    connection.close()
+    assert put_back > 0
+    for report in (verify(settings.home), verify_record(settings.home)):
+        back = [one for one in report.findings if "its tombstone says that the body is gone" in one.message]
+        assert len(back) == put_back and {one.code for one in back} == {"body"}
+
+
 def test_who_erased_can_be_erased_by_another(within: Within, settings: Settings) -> None:
     async def work(place: House) -> None:
         await settled(place)
@@ -162,7 +195,16 @@ def test_what_must_not_go_stops_all_of_it(within: Within, settings: Settings) ->
 
         await refused(InvalidInput, WHOLE, ZED, "myself")
         await refused(InvalidInput, WHOLE, BOSS, "")
-        await refused(InvalidInput, WHOLE, BOSS, "zebedee asked for it")
+        for reason in (
+            "zebedee asked for it",
+            "Zebedee asked for it",
+            "asked by:zebedee",
+            "by:user:zebedee",
+            " ",
+        ):
+            await refused(InvalidInput, WHOLE, BOSS, reason)
+        for reason in (" ", "x" * 5000, "\udc80"):
+            await refused(InvalidInput, WHOLE, BOSS, reason)
         await refused(InvalidInput, "group:qa", BOSS, "why")
         await refused(InvalidInput, "zebedee", BOSS, "why")
         assert place.store.position() == length
@@ -203,6 +245,40 @@ def test_whose_name_begins_or_ends_alike_is_somebody_else(within: Within) -> Non
 
     assert within(work).findings == ()
     assert within(again).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("first line\nuser:zebedee", "naming"),
+        ('a "user:zebedee" in quotes', "naming"),
+        ("\tzebedee", "mentions"),
+        ("ask Zebedee", "mentions"),
+        ("owner=zebedee", "mentions"),
+        ("service:zebedee", ""),
+        ("zebedees", ""),
+    ],
+)
+def test_where_a_name_stands_in_a_run(within: Within, text: str, found: str) -> None:
+    async def work(place: House) -> None:
+        run = to_text(await place.ended(SAYS, BY, inputs={"who": text}))
+        told = (await asyncio.to_thread(eraser(place).plan, WHOLE, BOSS)).document
+        assert {where for where in ("owned", "naming", "mentions") if told[where] == [run]} == {found} - {""}
+
+    assert within(work).findings == ()
+
+
+def test_the_word_that_stands_for_names_is_nobodys(within: Within) -> None:
+    async def work(place: House) -> None:
+        await settled(place)
+        await eraser(place).erase(WHOLE, BOSS, "article 17", runs=True)
+        access = place.home.access
+        await access.grant(access.who(BY), "lab", "user:erased", Role.VIEWER, "erased joins the (erased)")
+        done = await eraser(place).erase("user:erased", BOSS, "article 18", runs=True)
+        assert done.roles == {"lab": ("viewer",)} and set(done.ledgers) == {"lab"}
+        assert "user:erased" not in access.refresh().roles
+
+    assert within(work).findings == ()
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,23 @@ def test_the_next_run_in_that_home_works(
     run = play({"steps": {"ok": {"run": "echo fine"}}})
     assert reader().resolve(run).status == "success"
     assert not (settings.home / "ballast").exists(), "a home at rest needs none"
+
+
+def test_a_home_that_cannot_be_written_is_not_called_damaged(tmp_path: Path) -> None:
+    """Every file may have as many bytes as a new database has not enough in, as on a full disk."""
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "runnotary", "--home", str(tmp_path / "home"), "namespace", "create", "lab"],
+        preexec_fn=limited,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "runnotary.db: " in done.stderr and "look at the disk of the home" in done.stderr
 
 
 def test_ballast_gives_way_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.chain import run_stream
 from runnotary.core.definition import Words
-from runnotary.core.errors import BlobNotFound, RunNotFound
+from runnotary.core.errors import BlobNotFound, InvalidRunInput, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
+from runnotary.core.lineage import Direction
 from runnotary.core.permissions import Visible
 from runnotary.core.queries import ContentQuery
 from runnotary.core.rows import RunRow
@@ -136,13 +138,15 @@ class Told:
     """Runs that a test made up: each with what it was given and what it made, oldest first."""
 
     def __init__(self, told: list[tuple[set[str], set[str]]]) -> None:
-        blank = dict.fromkeys(RunRow.__struct_fields__, "")
+        blank = dict.fromkeys(RunRow.__struct_fields__, "") | {"seq": 4}
         self.runs = [
             (RunRow(**blank | {"id": run_id(at), "created_at": at, "ended_at": at}), given, made - given)
             for at, (given, made) in enumerate(told)
         ]
+        self.read = 0
 
     def runs_with(self, query: ContentQuery) -> list[RunRow]:
+        self.read += query.limit
         found = [
             row
             for row, given, made in self.runs
@@ -269,6 +273,81 @@ def test_what_there_is_too_much_of_is_said(
     assert within(work).findings == ()
 
 
+def chain(length: int) -> list[tuple[set[str], set[str]]]:
+    blobs = [digest(f"link {at}".encode()) for at in range(length + 1)]
+    return [({one}, {other}) for one, other in pairwise(blobs)]
+
+
+def asked(place: Told, blob: str, direction: Direction = "both", depth: int = 100) -> Json:
+    return origins.Origins(place, place.graph, None).answer(blob, direction, depth)  # type: ignore[arg-type]
+
+
+def test_a_chain_that_goes_on_beyond_the_depth_is_cut_and_says_so() -> None:
+    place = Told(chain(4))
+    last = digest(b"link 4")
+    assert [asked(place, last, "up", depth)["truncated"] for depth in (1, 3, 4, 5)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    first = digest(b"link 0")
+    assert [asked(place, first, "down", depth)["truncated"] for depth in (3, 4)] == [True, False]
+
+
+def test_beyond_the_depth_nothing_tells_of_a_run_one_may_not_see(within: Within) -> None:  # noqa: F811
+    async def work(place: House) -> None:
+        await turned(place, UPPER, "abc\n", namespace="open")
+        await turned(place, TWICE, "ABC\n", namespace="closed")
+        across = reader_of(place).across
+        assert across(of("abc\n"), "down", 1)["truncated"]
+        assert not across(of("abc\n"), "down", 1, Visible(namespaces=("open",)))["truncated"]
+
+    assert within(work).findings == ()
+
+
+def test_many_runs_of_the_same_files_cost_no_more_than_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a bound each of the files has every run, at each run that was given it."""
+    monkeypatch.setattr(origins, "LINKS_MAX", 100)
+    given, made = ({digest(f"{kind} {at}".encode()) for at in range(10)} for kind in ("in", "out"))
+    place = Told([(given, made), (made, given)] * 20)
+    for most in (500, 5):  # also if most of the runs that are met are too many
+        monkeypatch.setattr(origins, "RUNS_MAX", most)
+        place.read = 0
+        answer = asked(place, digest(b"in 1"))
+        acyclic(answer)
+        assert answer["truncated"] and len(answer["edges"]) < 400 and place.read < 50 * 101
+
+
+def test_however_many_made_a_file_who_used_it_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "RUNS_MAX", 4)
+    start = digest(b"start")
+    place = Told([(set(), {start})] * 9 + [({start}, set())] * 9)
+    answer = asked(place, start)
+    assert answer["truncated"]
+    assert [edge["type"] for edge in answer["edges"]] == ["generated"] * 2 + ["used"] * 2
+    assert len(runs(asked(place, start, "up"))) == len(runs(asked(place, start, "down"))) == 4
+
+
+def test_large_runs_count_by_their_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origins, "EVENTS_MAX", 8)
+    place = Told(chain(4))
+    answer = asked(place, digest(b"link 4"), "up")
+    assert (len(runs(answer)), answer["truncated"]) == (2, True)
+    monkeypatch.setattr(origins, "EVENTS_MAX", 1)
+    answer = asked(place, digest(b"link 4"), "up")
+    assert (len(runs(answer)), answer["truncated"]) == (1, True), "one is always looked at"
+
+
+@pytest.mark.parametrize("empty", [b"", b"[]"])
+def test_what_is_empty_leads_nowhere(empty: bytes) -> None:
+    """Neither a file nor a folder without anything in it came from the run that had one before."""
+    first, last = digest(b"first"), digest(b"last")
+    place = Told([({first}, {digest(empty)}), ({digest(empty)}, {last})])
+    assert runs(asked(place, last, "up")) == {to_text(place.runs[1][0].id)}
+    assert len(runs(asked(place, digest(empty)))) == 2, "who asks for it is told"
+
+
 def test_inputs_too_large_for_their_event_count_too(within: Within, settings: Settings) -> None:  # noqa: F811
     document = {
         "inputs": {"many": {"type": "array"}},
@@ -281,6 +360,9 @@ def test_inputs_too_large_for_their_event_count_too(within: Within, settings: Se
         created = next(iter(place.store.read(run_stream(run)))).event
         assert created.inputs_large is not None  # type: ignore[union-attr]
         assert runs(reader_of(place).across(of("part 299"), "down")) == {to_text(run)}
+        row = place.store.run(run)
+        assert row is not None
+        assert [one["path"] for one in reader_of(place).files(row)] == [f"{at}.csv" for at in range(300)]
 
     assert within(work).findings == ()
     assert stored(settings.home) == 300
@@ -338,6 +420,45 @@ def test_verify_compares_the_table(
         assert not verify(settings.home, run=run).ok, "of one run, what it should have is looked up"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM events WHERE seq = 1",
+        "DELETE FROM events WHERE seq = 2",
+        "UPDATE events SET (envelope, body) = (SELECT envelope, body FROM events AS other"
+        " WHERE other.stream = x'{run}' AND seq = 3) WHERE seq = 2",
+        "UPDATE events SET (envelope, body) = (SELECT envelope, body FROM events AS other"
+        " WHERE other.stream = x'{run}' AND seq = 4) WHERE seq = 2",
+        "UPDATE events SET envelope = zeroblob(60) WHERE seq = 2",
+        "UPDATE events SET body = zeroblob(40) WHERE seq = 1",
+        "UPDATE events SET body = NULL WHERE seq = 1",
+    ],
+)
+def test_a_damaged_run_keeps_no_older_home_from_opening(
+    within: Within,  # noqa: F811
+    settings: Settings,
+    damage: str,
+) -> None:
+    """Or nobody could verify it."""
+    ran: list[bytes] = []
+
+    async def work(place: House) -> None:
+        await turned(place, UPPER, "abc\n")
+        ran.append(await place.ended({"steps": {"only": {"run": "true"}}}))
+
+    assert within(work).findings == ()
+    stream = run_stream(ran[0]).hex()
+    with closing(sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)) as connection:
+        connection.execute(f"{damage} AND stream = x'{{run}}'".format(run=stream))
+        for table in ("uses", "tiles", "checkpoints"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 2")
+    (settings.home / "checkpoint").unlink()
+    open_store(settings.home).close()
+    assert stored(settings.home) == 2, "the rows of the other run"
+    assert not verify(settings.home).ok
+
+
 def test_the_table_of_an_older_home_is_filled(within: Within, settings: Settings) -> None:  # noqa: F811
     async def work(place: House) -> None:
         await turned(place, UPPER, "abc\n")
@@ -382,6 +503,20 @@ def test_a_definition_that_a_name_ever_meant_outlives_its_runs(within: Within) -
         again = await place.ended(old)
         row = place.store.run(again)
         assert row is not None and (row.definition, row.status) == (hashes[0], "success")
+
+    assert within(work).findings == ()
+
+
+def test_a_definition_whose_code_is_not_here_starts_no_run(within: Within) -> None:  # noqa: F811
+    """Whoever names it by its hash may have brought it alone, and the record would not verify any more."""
+    code = {"tool.py": {"blob": of("never put"), "size": 9}}
+
+    async def work(place: House) -> None:
+        with pytest.raises(InvalidRunInput, match="is not here"):
+            await place.start({"code": code, "steps": {"only": {"run": "true"}}})
+        assert place.listed() == set()
+        place.blobs.put(b"never put")
+        await place.ended({"code": code, "steps": {"only": {"run": "true"}}})
 
     assert within(work).findings == ()
 

@@ -62,6 +62,9 @@ def test_who_ends_removes_or_permits_says_why(settings: Settings, name: str) -> 
                 for empty in ("", "   "):
                     with pytest.raises(ReasonRequired, match=what):
                         await does(empty)
+                for invisible in ("\u200b", "\u00a0\u2060\n"):  # some take printable letters only
+                    with pytest.raises(InvalidInput):
+                        await does(invisible)
                 assert place.store.position() == before
             await does("because" if wanted else "")
         await place.home.engine.ended(going)

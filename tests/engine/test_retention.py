@@ -382,7 +382,12 @@ def test_a_purge_takes_all_that_only_this_run_had_and_leaves_its_tombstone(
     assert b"b of mine" in database
 
 
-def test_a_definition_goes_with_its_last_run_and_is_there_again_when_it_is_put_again(within: Within) -> None:
+@pytest.mark.parametrize("remembered", [retention.REMEMBERED, 0])
+def test_a_definition_goes_with_its_last_run_and_is_there_again_when_it_is_put_again(
+    within: Within, monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    monkeypatch.setattr(retention, "REMEMBERED", remembered)
+
     async def work(place: House) -> None:
         meant = digest(definition.define(ONE).canonical)
         first, second = await place.ended(ONE), await place.ended(ONE)

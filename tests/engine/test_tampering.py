@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from runnotary.config import Settings
 from runnotary.core.ids import from_text
 from runnotary.store.verify import verify
+from tests.engine.test_retention import BY, House, Within, within
+
+__all__ = ["within"]
 
 Play = Callable[..., str]
 FLOW = {
@@ -104,3 +108,15 @@ def test_the_record_of_one_run_is_checked_alone(play: Play, settings: Any) -> No
     connection.close()
     assert verify(settings.home, run=from_text(sound), deep=True).ok
     assert not verify(settings.home, run=from_text(broken), deep=True).ok
+
+
+def test_whoever_has_one_run_checked_is_told_of_no_other(within: Within, settings: Settings) -> None:
+    runs: list[bytes] = []
+
+    async def work(place: House) -> None:
+        runs.extend([await place.ended(FLOW), await place.ended(FLOW)])
+        await place.service.erase(runs[0], BY, "article 17")
+
+    assert len(within(work).erasures) == 1
+    assert len(verify(settings.home, run=runs[0]).erasures) == 1
+    assert verify(settings.home, run=runs[1]).erasures == ()

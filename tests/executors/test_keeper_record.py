@@ -104,6 +104,15 @@ def test_only_a_file_of_its_own_is_taken_for_a_blank(tmp_path: Path, kind: str) 
     assert other.read_bytes() == bytes(attempt_record.SIZE)
 
 
+def test_a_folder_in_which_a_step_put_a_link_is_not_used_again(tmp_path: Path) -> None:
+    folders, other = Folders(str(tmp_path / "attempts")), tmp_path / "other"
+    folders.prepare()
+    other.write_text("mine")
+    Path(folders.make("A1"), "shell.json").symlink_to(other)
+    assert not folders.try_recycle("A1")
+    assert other.read_text() == "mine"
+
+
 @pytest.mark.parametrize("left", ["record", "record and blank, one file"])
 def test_a_folder_is_used_again_with_its_record_as_a_blank(tmp_path: Path, left: str) -> None:
     folders = Folders(str(tmp_path))
@@ -111,5 +120,8 @@ def test_a_folder_is_used_again_with_its_record_as_a_blank(tmp_path: Path, left:
     os.close(attempt_record.claim(folder, sample()))
     if left != "record":  # a keeper that died between the two names
         os.link(f"{folder}/record", f"{folder}/{attempt_record.BLANK}")
+    Path(folder, "shell.json").write_text('{"patient": "P-4711"}')
     assert folders.try_recycle("A1")
-    assert sorted(os.listdir(folders.make("A2"))) == [attempt_record.BLANK, "tmp", "work"]
+    again = Path(folders.make("A2"))
+    assert sorted(os.listdir(again)) == [attempt_record.BLANK, "shell.json", "tmp", "work"]
+    assert (again / "shell.json").read_text() == ""

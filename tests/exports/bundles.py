@@ -22,7 +22,7 @@ from runnotary.app.home import Embedded
 from runnotary.config import load
 from runnotary.core.ids import from_text, is_id
 from runnotary.exports import verifier
-from runnotary.exports.bundle_keys import Key, key_of
+from runnotary.exports.bundle_keys import Key, event_hash, key_of, leaf_hash
 from runnotary.exports.bundle_zip import Layout
 
 Json = Any
@@ -126,6 +126,24 @@ class Holder:
         text = "\n".join(["runnotary.bundle1", run, *lines, ""])
         whole = {"MANIFEST": self.note(text).encode(), **rest}
         return {name: whole[name] for name in sorted(whole)}
+
+    def history(self, members: Members, change: Callable[[list[Json]], object]) -> bytes:
+        """Make the events anew, and a log of one entry over them: what a key holder can always do."""
+        run = bytes.fromhex(members["MANIFEST"].decode().splitlines()[1].removeprefix("run "))
+        stream, prev, events = b"\1" + run, bytes(32), lines_of(members["events.jsonl"])
+        change(events)
+        for seq, one in enumerate(events, start=1):
+            digest = sha256(bytes.fromhex(one["nonce"]) + one["body"].encode()).hexdigest()
+            one |= {"seq": seq, "envelope": one["envelope"][:56] + digest}
+            prev = event_hash(stream, seq, prev, bytes.fromhex(one["envelope"]))
+        leaf = b64encode(leaf_hash(stream, len(events), prev)).decode()
+        made = members | {
+            "events.jsonl": lines(events),
+            "log.jsonl": lines([{"pos": 1, "from_seq": 1, "seq": len(events), "head": prev.hex()}]),
+            "proof.tlog-proof": b"c2sp.org/tlog-proof@v1\nindex 0\n\n"
+            + self.note(f"{self.name}\n1\n{leaf}\n").encode(),
+        }
+        return self.bundle(made)
 
     def bundle(self, members: Members) -> bytes:
         """Put members together under a manifest that this key signs."""

@@ -77,6 +77,14 @@ def test_an_empty_environment_has_none_of_it(python: Path) -> None:
         assert b"ModuleNotFoundError" in gone.stderr
 
 
+def test_a_key_that_is_empty_is_none_and_not_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--key "$KEY"` in a script that never set it."""
+    assert verifier.main([str(folder / "bundle.zip"), "--key", ""]) == 2
+    assert "no public key" in capsys.readouterr().err
+
+
 def test_it_verifies_there(lab: Lab, folder: Path, python: Path) -> None:
     before = sorted(path.name for path in folder.iterdir())
     answer = run(python, folder, ["bundle.zip", "--key", "lab.pub"])

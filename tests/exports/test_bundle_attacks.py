@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runnotary.core.chain import heads
+from runnotary.core.ids import from_text
+from runnotary.exports import bundle_zip, verifier
 from runnotary.exports.bundle_zip import Layout
 from tests.exports.bundles import (
     Holder,
@@ -89,6 +95,14 @@ def test_files_that_are_none(lab: Lab) -> None:
     assert refused(lab.bundles["silent"] * 2).endswith(
         "not that of its members: more or fewer of them, or a comment"
     ) or "follow" in refused(lab.bundles["silent"] * 2)
+
+
+def test_what_cannot_be_read_from_any_place_is_no_finding() -> None:
+    """A pipe: nothing is known about the bundle, so it is neither whole nor wrong."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file, pytest.raises(OSError, match="seek"):
+        verifier.verify(file)
 
 
 # --- members ---------------------------------------------------------------------------------------
@@ -374,6 +388,56 @@ def test_events_that_are_missing_or_in_another_order(lab: Lab) -> None:
     assert forged(lab, fewer) == "the events are not those of one run from its beginning to its end"
 
 
+def late(events: list[Json]) -> None:
+    """A task starts after the end of the run."""
+    events.append(events[1] | {"envelope": events[-1]["envelope"][:48] + events[1]["envelope"][48:]})
+
+
+def newer(events: list[Json]) -> None:
+    events[1]["envelope"] = events[1]["envelope"][:52] + "0002" + events[1]["envelope"][56:]
+
+
+def backwards(events: list[Json]) -> None:
+    events[-1]["envelope"] = "00" * 8 + events[-1]["envelope"][16:]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda events: events.pop(0), "the events are not those of one run"),
+        (lambda events: events.append(dict(events[-1])), "the events are not those of one run"),
+        (late, "the events are not those of one run"),
+        (newer, "a later release wrote it"),
+        (backwards, "does not stand in its place"),
+    ],
+)
+def test_a_history_that_no_run_has(lab: Lab, change: Callable[[list[Json]], Any], said: str) -> None:
+    members = lab.members("silent")
+    assert checked(lab.holder.history(members, lambda events: None), lab.holder.key).ok
+    assert said in refused(lab.holder.history(members, change), lab.holder.key)
+
+
+def test_a_log_that_ends_before_the_events(lab: Lab) -> None:
+    wrong = forged(lab, rows("log.jsonl", lambda log: log.pop()), "silent")
+    assert wrong.startswith("the log does not cover 4 events")
+
+
+def test_what_changes_between_two_looks(lab: Lab) -> None:
+    file = io.BytesIO(lab.bundles["silent"])
+    opened = bundle_zip.Zip(file)
+    for name, read in (("run.json", opened.read), ("log.jsonl", lambda name: list(opened.lines(name)))):
+        file.getbuffer()[opened.members[name].offset + 3] ^= 1
+        with pytest.raises(bundle_zip.Refused, match=f"{name} changed while|is no JSON"):
+            read(name)
+
+
+def test_members_and_lines_that_nobody_should_hold(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = forged(lab, lambda members: members.update({"log.jsonl": members["log.jsonl"][:-1]}))
+    assert wrong == "log.jsonl holds a line that is too long, or does not end"
+    monkeypatch.setattr(bundle_zip, "WHOLE_MAX", 10)
+    assert refused(lab.bundles["silent"]) == "key.vkey is longer than 10 bytes"
+
+
 def test_a_body_that_is_missing_and_nothing_says_why(lab: Lab) -> None:
     def change(events: list[Json]) -> None:
         events[2] |= {"body": None, "nonce": ""}
@@ -474,6 +538,43 @@ def test_a_manifest_of_another_form(lab: Lab, change: Callable[[str], str]) -> N
     text = members["MANIFEST"].decode().rpartition("\n\n")[0] + "\n"
     members["MANIFEST"] = lab.holder.note(change(text)).encode()
     assert refused(zipped(members), lab.holder.key)
+
+
+def test_run_and_tasks_of_any_length_are_compared(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They grow with the run, and nobody has to hold them as they lie."""
+    monkeypatch.setattr(bundle_zip, "WHOLE_MAX", len(lab.members()["tasks.json"]) - 1)
+    assert checked(lab.bundles["report"], lab.holder.key).ok
+
+
+def test_a_body_that_a_later_python_reads_and_nobody_could_write(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 3.12 on `json` reads more levels than it writes."""
+    limit, loads = sys.getrecursionlimit(), json.loads
+
+    def deeply(data: bytes) -> Json:
+        sys.setrecursionlimit(20_000)
+        try:
+            return loads(data)
+        finally:
+            sys.setrecursionlimit(limit)
+
+    def change(events: list[Json]) -> None:
+        deep = "[" * 5_000 + "]" * 5_000
+        body = events[-1]["body"][:-1] + f',"metrics":{deep}}}'
+        digest = sha256(bytes.fromhex(events[-1]["nonce"]) + body.encode()).hexdigest()
+        events[-1] |= {"body": body, "envelope": events[-1]["envelope"][:56] + digest}
+
+    members = lab.members("silent")
+    rows("events.jsonl", change)(members)
+    monkeypatch.setattr(verifier._Check, "_checkpoint", lambda *_: (None, 0, b""))
+    monkeypatch.setattr(bundle_zip.json, "loads", deeply)
+    log = lines_of(members["log.jsonl"])
+    events, stream = lines_of(members["events.jsonl"]), b"\1" + from_text(lab.runs["silent"])
+    envelopes = [bytes.fromhex(one["envelope"]) for one in events]
+    log[-1]["head"] = list(heads(stream, envelopes))[-1].hex()
+    members["log.jsonl"] = lines(log)
+    assert refused(lab.holder.bundle(members)) == "a member is nested too deeply"
 
 
 @given(st.data())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import subprocess
 import threading
@@ -19,10 +20,12 @@ import pytest
 
 import runnotary
 from runnotary.api.wire import AsFile
+from runnotary.cli.entry import run
 from runnotary.cli.table_runs import LOOKING
 from runnotary.core.errors import InvalidInput, NotEnded, RunNotFound
 from runnotary.exports.bundle import make
 from runnotary.exports.formats import FORMATS
+from runnotary.exports.material import Material
 from tests.cli.served import Served
 from tests.cli.terminal import COMMAND, Desk
 from tests.exports.bundles import Holder, checked
@@ -126,6 +129,21 @@ def test_what_cannot_be_asked(desk: Desk) -> None:
     assert [one.name for one in desk.path.iterdir() if one.name.startswith(".") and one.is_file()] == []
 
 
+def test_what_is_empty_is_not_what_was_left_out(desk: Desk) -> None:
+    """A variable of a script that nobody set: less would be checked than was asked for, and called right."""
+    desk.ok("run", "export", "@latest", "--output", "bundle.zip")
+    for words in (("bundle.zip", "--key", ""), ("",), ("--key", ""), ("--flow", ""), ("--checkpoint", "")):
+        done = desk.run("verify", *words)
+        assert (done.code, done.out, "is empty" in done.err) == (2, "", True), (words, done)
+
+
+def test_a_name_as_long_as_names_can_be(desk: Desk) -> None:
+    name = "\u6f22" * 83 + ".zip"
+    desk.ok("run", "export", "@latest", "--output", name)
+    assert "verify: ok" in desk.ok("verify", name).out
+    assert sorted(one.name for one in desk.path.iterdir() if one.name.startswith(".runnotary-")) == []
+
+
 def test_a_run_that_goes_on_has_no_bundle_and_leaves_no_file(desk: Desk) -> None:
     desk.write("waits.yaml", WAITS.replace("$TOP", str(desk.path)))
     going = desk.begin("start", "waits.yaml", "--wait")
@@ -138,7 +156,7 @@ def test_a_run_that_goes_on_has_no_bundle_and_leaves_no_file(desk: Desk) -> None
     desk.write("go", "")
     assert desk.end(going).code == 0
     assert not (desk.path / "bundle.zip").exists()
-    assert not list(desk.path.glob(".bundle*"))
+    assert not list(desk.path.glob(".runnotary-*"))
 
 
 def test_standard_output(lab: Lab, tmp_path: Path) -> None:
@@ -157,6 +175,34 @@ def test_neither_a_home_nor_a_server_is_asked_to_verify(lab: Lab, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
 
 
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(material: Material) -> Iterator[bytes]:
+        yield b"some"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, "html", replace(FORMATS["html"], make=full))
+    words = ["run", "export", lab.runs["silent"], "--home", str(lab.home), "--format", "html"]
+    assert run([*words, "--output", str(tmp_path / "there" / "page.html")]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'there'}: No space left on device\n"
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_pipe_is_no_bundle_that_is_wrong(lab: Lab, tmp_path: Path) -> None:
+    command = [*COMMAND, "verify", "/dev/stdin"]
+    done = subprocess.run(
+        command,
+        input=lab.bundles["silent"],
+        capture_output=True,
+        env=Desk(tmp_path).environ,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"/dev/stdin cannot be read: File or stream is not seekable" in done.stderr
+
+
 # --- client and route ------------------------------------------------------------------------------
 
 
@@ -167,6 +213,8 @@ def test_the_client_writes_a_file(lab: Lab, tmp_path: Path) -> None:
         assert made.read_bytes() == lab.bundles["report"]
         client.export_run(lab.runs["silent"], str(made))
         assert made.read_bytes() == lab.bundles["silent"]
+        long = tmp_path / ("\u6f22" * 83 + ".zip")
+        client.export_run(lab.runs["silent"], long).unlink()
         with pytest.raises(RunNotFound):
             client.export_run("0" * 26, tmp_path / "other.zip")
         with pytest.raises(InvalidInput):

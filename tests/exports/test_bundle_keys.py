@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
 import runnotary
+from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded
 from runnotary.core import notes
 from runnotary.core.chain import ENGINE_ACTOR, ledger_stream
+from runnotary.core.errors import Changed
 from runnotary.core.events import By, KeyChanged
-from runnotary.exports.bundle_keys import Key, NoKey, key_of
+from runnotary.exports.bundle import make
+from runnotary.exports.bundle_keys import Key, NoKey, check_inclusion, key_of, note_of
+from runnotary.exports.bundle_zip import Refused
 from runnotary.ports import Append
 from tests.exports.bundles import (
     Holder,
@@ -65,6 +70,33 @@ def test_who_knows_an_older_key_can_trust_a_newer_one(home: Path) -> None:
     assert "does not vouch for it" in refused(bundle, Holder.stranger(keys[0].name).key)
 
 
+def test_a_key_that_changes_while_a_run_is_exported_makes_no_bundle_of_two(home: Path) -> None:
+    """Between looking and signing large files are hashed; and between the checkpoint and looking."""
+
+    async def work(opened: Embedded) -> bytes:
+        exporting, run = Exporting(opened.store, opened.reader), opened.reader.resolve("@latest").id
+        material = await exporting.gathered(run)
+        await opened.store.change_key("", "retired", BY, "a test")
+        with pytest.raises(Changed):
+            await asyncio.to_thread(make, material)
+        look, looks = exporting._checkpoint, []
+
+        async def late(run: bytes) -> str:
+            note = await look(run)
+            looks.append(note)
+            if len(looks) == 1:
+                await opened.store.change_key("", "retired", BY, "a test")
+            return note
+
+        exporting._checkpoint = late  # type: ignore[method-assign]
+        export = await exporting.export(run, "bundle")
+        assert len(looks) == 2
+        return b"".join(export.pieces)
+
+    bundle = in_home(home, work)
+    assert checked(bundle, Holder.of(home).key).ok
+
+
 def test_a_key_that_was_revoked_vouches_for_nothing(home: Path) -> None:
     old = rotate(home, revoke=True)
     (bundle,) = exported(home, "@latest")
@@ -85,6 +117,23 @@ def test_a_key_that_was_retired_and_later_revoked_is_said_to_be(home: Path) -> N
     in_home(home, work)
     (bundle,) = exported(home, "@latest")
     assert "was revoked by its owner" in refused(bundle, old)
+    assert checked(bundle, Holder.of(home).key).ok
+
+
+def test_nobody_trusts_a_key_over_one_that_was_revoked(home: Path) -> None:
+    first, second = rotate(home), rotate(home)
+
+    async def work(opened: Embedded) -> None:
+        stream = ledger_stream("default")
+        fact = KeyChanged(second.text, "revoked", BY, "stolen")
+        await opened.store.append(
+            [Append(stream, opened.store.head(stream)[0], (fact,), WHEN * 1_000_000 * 2, ENGINE_ACTOR)]
+        )
+
+    in_home(home, work)
+    (bundle,) = exported(home, "@latest")
+    for known in (first, second):
+        assert refused(bundle, known).startswith(f"{second.text} was revoked by its owner")
     assert checked(bundle, Holder.of(home).key).ok
 
 
@@ -183,7 +232,14 @@ def test_a_key_whose_name_would_do_something_to_a_terminal(home: Path, name: str
     assert report.wrong.isprintable()
 
 
-@pytest.mark.parametrize("text", ["", "a", "a+b+c", "a+00000000+AQ==", "a b+00000000+" + "A" * 44, "\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a", "a+b+c", "a+00000000+AQ==", "a b+00000000+" + "A" * 44, "\0",
+        Key("a", 1, bytes(31)).text, Key("a", 2, bytes(32)).text,
+        Key("a", 1, bytes(32)).text.replace("a+", "b+", 1),
+    ],
+)  # fmt: skip
 def test_what_is_no_key(text: str) -> None:
     with pytest.raises(NoKey):
         key_of(text)
@@ -194,3 +250,28 @@ def test_a_key_is_the_same_text_as_in_the_product(home: Path) -> None:
     read = notes.read_key(key.text)
     assert (read.name, read.public, read.id, read.text) == (key.name, key.public, key.id, key.text)
     assert key_of(f"{key.text}\n") == key
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "text\n",
+        "text\n\n",
+        "text\n\n— a QUFBQUFB",
+        "text\n\n- a QUFBQUFB\n",
+        "text\n\n— a QUFBQUF=\n",
+        "text\n— a QUE=\n",
+    ],
+)
+def test_what_is_no_note(note: str) -> None:
+    assert note_of("text\n\n— a QUFBQUFB\n", "it").signatures == [("a", b"AAAA", b"AA")]
+    with pytest.raises(Refused, match="it is not a signed note"):
+        note_of(note, "it")
+
+
+def test_an_entry_is_not_the_root_of_more_than_itself_nor_behind_the_end() -> None:
+    leaf = bytes(32)
+    check_inclusion(leaf, 0, 1, [], leaf)
+    for index, size in ((0, 2), (1, 2), (1, 1), (0, 0), (-1, 1)):
+        with pytest.raises(Refused):
+            check_inclusion(leaf, index, size, [], leaf)

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -210,11 +211,18 @@ def test_a_page_has_a_largest_size(material: Material, monkeypatch: pytest.Monke
     monkeypatch.setattr(html, "TASKS_MAX", 2)
     monkeypatch.setattr(html, "EVENTS_MAX", 3)
     monkeypatch.setattr(html, "TEXT_MAX", 10)
-    run = material.run | {"inputs": {"long": "x" * 5_000_000}}
+    monkeypatch.setattr(html, "ROWS_MAX", 4)
+    file = {"$file": "sha256:" + "0" * 64, "name": "f", "size": 1}
+    outputs = {"files": [file | {"name": f"f{number}"} for number in range(1_004)]}
+    run = material.run | {"inputs": {"long": "x" * 5_000_000}, "outputs": outputs}
+    code = {f"{number:04}.py": material.flow.code["sort_words.py"] for number in range(1_005)}
+    material = replace(material, flow=msgspec.structs.replace(material.flow, code=code))
     page = html.make(replace(material, run=run))
     text = Shape(page).text
     assert f"{len(material.tasks) - 2} more are left out" in text
     assert f"{len(material.events) - 3} more are left out" in text
+    assert text.count("1,000 more are left out of this page") == 2, "files, and sentences about them"
+    assert "1,001 more are left out of this page" in text
     assert "xxxxxxxxxx … 4,999,990 more characters" in text
     assert len(page) < 50_000
 

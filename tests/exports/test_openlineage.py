@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
+from runnotary.core.hashing import digest
 from runnotary.exports import openlineage
 from runnotary.exports.identifiers import uuid
 from runnotary.exports.openlineage import SCHEMAS
@@ -19,6 +22,8 @@ from tests.exports.recorded import HOSTILE_LABEL, Home
 Json = Any
 FLOWS = ("report", "failing", "unstarted", "calculated", "silent", "gated")
 REVISION = "a" * 40
+SCHEMA_FILES = Path(__file__).parents[1] / "data" / "openlineage"
+PLACES = ("facets", "inputFacets", "outputFacets")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,31 @@ def test_the_public_types_read_every_event_and_facet(
     assert [one["wrong"] for one in told if one["wrong"]] == []
 
 
+@pytest.mark.parametrize("flow", [*FLOWS, "open"])
+def test_the_public_schemas_hold_for_every_event_and_facet(events: dict[str, list[Json]], flow: str) -> None:
+    for event in events[flow]:
+        assert [error.message for error in by(event["schemaURL"]).iter_errors(event)] == []
+        for thing in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
+            for facet in (one for place in PLACES for one in thing.get(place, {}).values()):
+                assert [error.message for error in by(facet["_schemaURL"]).iter_errors(facet)] == []
+
+
+def test_the_schemas_find_what_is_wrong(events: dict[str, list[Json]]) -> None:
+    event = events["silent"][0]
+    assert not by(event["schemaURL"]).is_valid(event | {"eventTime": "yesterday"})
+    assert not by(event["schemaURL"]).is_valid(event | {"run": {"runId": "no uuid"}})
+    facet = event["run"]["facets"]["processing_engine"]
+    assert not by(facet["_schemaURL"]).is_valid(facet | {"_producer": 1})
+
+
+@cache
+def by(address: str) -> Any:
+    """Return what validates by the schema at an address, offline."""
+    known = [json.loads(file.read_text()) for file in SCHEMA_FILES.glob("*.json")]
+    registry = jsonschema_rs.Registry([(one["$id"], one) for one in known])
+    return jsonschema_rs.validator_for({"$ref": address}, registry=registry, validate_formats=True)
+
+
 def test_the_reader_finds_what_is_wrong(events: dict[str, list[Json]], tmp_path: Path) -> None:
     several = []
     for change in (
@@ -75,7 +105,7 @@ def test_every_kind_of_facet_is_sent(events: dict[str, list[Json]]) -> None:
     sent = set()
     for event in (one for several in events.values() for one in several):
         for thing in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
-            for place in ("facets", "inputFacets", "outputFacets"):
+            for place in PLACES:
                 sent |= {facet["_schemaURL"] for facet in thing.get(place, {}).values()}
     kinds = {url.partition("/facets/")[2].partition(".json")[0] for url in sent}
     assert kinds == set(SCHEMAS.values())
@@ -137,6 +167,23 @@ def test_values_words_and_code(events: dict[str, list[Json]]) -> None:
     assert {"key": "label", "value": "first numbers", "source": "USER"} in run["tags"]["tags"]
     step = of(events["report"], "report.sort")[0]["job"]["facets"]["sourceCode"]
     assert (step["language"], step["sourceCode"][:21]) == ("bash", "python3 sort_words.py")
+
+
+def test_files_in_lists_and_objects_are_datasets_of_their_own(home: Home) -> None:
+    whole = home.material("report")
+    one, two, deep = (
+        {"$file": digest(name.encode()), "name": name.rstrip("12"), "size": 1}
+        for name in ("p1", "p2", "deep")
+    )
+    inputs = {"parts": [one, two, one], "config": {"in": [deep], "level": 3}}
+    event = read(openlineage.make(replace(whole, run=whole.run | {"inputs": inputs})))[0]
+    assert [dataset["name"] for dataset in event["inputs"]] == [
+        "report/inputs/parts/p",
+        "report/inputs/parts/1/p",
+        "report/inputs/config/deep",
+    ]
+    (parameter,) = event["run"]["facets"]["executionParameters"]["parameters"]
+    assert parameter["key"] == "config" and '"level":3' in parameter["value"]
 
 
 def test_what_failed_says_so(events: dict[str, list[Json]]) -> None:

@@ -248,6 +248,44 @@ def test_two_names_that_become_one_are_two_files() -> None:
     assert {blobs[files.members[path].blob] for path in paths} == {b"one", b"two"}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a:", "a_/x"),  # a file where a folder has to be
+        ("a/x", "a:"),
+        ("a:/x", "a_/x"),
+        ("a:/x", "a_"),
+        ("Read.me", "read.me"),
+        ("Docs/x", "docs/y"),
+    ],
+)
+def test_no_name_is_in_the_way_of_another(names: tuple[str, ...], tmp_path: Path) -> None:
+    blobs = {digest(name.encode()): name.encode() for name in names}
+    entries = [trees.Entry(name, blob, 3, False) for name, blob in zip(names, blobs, strict=True)]
+    manifest = trees.manifest(entries)
+    blobs[digest(manifest)] = manifest
+    fake = SimpleNamespace(has_blob=blobs.__contains__, blob=blobs.get, blob_size=lambda one: len(blobs[one]))
+    files = Files(cast(Material, fake))
+    folder = files.of({"$dir": digest(manifest), "name": "both", "size": 6})
+    for entity in folder["hasPart"]:
+        place = tmp_path / unquote(entity["@id"]).casefold()  # as where case makes no difference
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(blobs[files.members[unquote(entity["@id"])].blob])
+    assert sorted(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()) == sorted(
+        name.encode() for name in names
+    )
+
+
+def test_a_file_deep_in_a_value_is_in_the_crate_too() -> None:
+    blob = digest(b"deep")
+    fake = SimpleNamespace(has_blob=lambda one: one == blob, blob_size=lambda one: 4)
+    files = Files(cast(Material, fake))
+    given = {"in": [{"$file": blob, "name": "deep.csv", "size": 4}], "level": 3}
+    kinds = [(one["@type"], one["name"]) for one in files.values("run/in", "config", given)]
+    assert kinds == [("File", "deep.csv"), ("PropertyValue", "config")]
+    assert [member.blob for member in files.members.values()] == [blob]
+
+
 def test_the_same_record_is_the_same_crate(home: Home) -> None:
     first, second = (b"".join(ro_crate.make(home.material("report"))) for _ in range(2))
     assert first == second

@@ -21,7 +21,7 @@ MAKERS = {
     ("executors/children.py", "os.posix_spawn"): "the keeper: attempts, and the process that masks secrets",
     ("executors/process/keeper_client.py", "os.posix_spawn"): "the keeper itself",
     ("executors/secrets.py", "subprocess.run"): "the command that knows secrets, in a thread, if one is set",
-    ("store/outside.py", "subprocess.run"): "the witness, in a thread of its own, if one is set",
+    ("store/outside.py", "subprocess.Popen"): "the witness, in a thread of its own, if one is set",
 }
 SLEEPS = {"time.sleep", "asyncio.sleep"}
 # Where waiting by the clock is right, because nothing can be told to wake us.
@@ -40,6 +40,8 @@ REPEATED = {
 }
 # Work of the engine for a thread: reading that grows with the record, or bytes that somebody brought.
 THREADED = {
+    ("engine/answers.py", "answer"): "what a request shows is read from blobs",
+    ("engine/approvals.py", "answer"): "as above",
     ("engine/erasure.py", "erase"): "the whole log is read, while nobody else is at work",
     ("engine/operations.py", "put_blob"): "a file of any size is hashed",
     ("engine/retention.py", "_take"): "all events of a run are read",

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
+from runnotary.engine.approvals import ApprovalQuery
+from runnotary.engine.cursors import cursor
 from tests.server.up import Up, until
 
 Json = Any
@@ -18,6 +21,9 @@ STEPS = {
     "gate": {"approve": {"prompt": "Publish?", "show": ["steps.make.files['report.txt']"]}},
     "send": {"run": "echo sent", "needs": ["gate"]},
 }
+
+FORGED = cursor(msgspec.to_builtins(ApprovalQuery(namespace=("default",))), ["no run's id", "gate"])
+"""Anybody can compute the checksum of a cursor."""
 
 
 def asking(**approve: Any) -> Json:
@@ -202,7 +208,9 @@ def test_one_of_several(up: Up) -> None:
     assert (several.status, several.code) == (422, "invalid_input")
     assert "gate[0], gate[1]" in several.json["detail"]
     assert answer(up, run, task="gate[1]").status == 200
-    assert answer(up, run).status == 200, "one is left, so its step names it"
+    again = answer(up, run)
+    assert again.status == 422, "one is left, and a request that is sent again must not answer it"
+    assert answer(up, run, task="gate[0]").status == 200
     assert up.get(f"/runs/{run}", headers=WAIT).json["status"] == "success"
 
 
@@ -220,6 +228,7 @@ def test_answers_that_cannot_be(up: Up) -> None:
         (up.get("/approvals?status=approved"), 422, "invalid_input"),
         (up.get("/approvals?status=perhaps"), 422, "invalid_parameter"),
         (up.get("/approvals?cursor=x"), 422, "invalid_cursor"),
+        (up.get(f"/approvals?cursor={FORGED}"), 422, "invalid_cursor"),
         (up.get("/approvals?run=01HF7YAT3VEX5R00820C20A1G7"), 404, "run_not_found"),
     ]
     for reply, status, code in cases:
@@ -298,6 +307,36 @@ def test_four_eyes(lab: Lab) -> None:
     assert lab.status(run) == ("success", None)
 
 
+def test_four_eyes_are_not_those_of_one_person_with_two_tokens_and_three_roles(lab: Lab) -> None:
+    run, root = (
+        lab.begin(approvals=2, by=["user:ana", "role:operator", "group:qa", "user:bob"]),
+        lab.tokens["root"],
+    )
+    assert lab.answer("ana", run).json["status"] == "waiting"
+    made = lab.up.post("/tokens", {"principal": "user:ana", "name": "another"}, token=root)
+    role = lab.up.ask("PUT", "/namespaces/lab/roles/user:ana", {"role": "operator"}, token=root)
+    group = lab.up.ask("PUT", "/groups/group:qa", {"members": ["user:ana"]}, token=root)
+    assert (made.status, role.status, group.status) == (201, 200, 200)
+    for verb in ("approve", "reject"):
+        assert answer(lab.up, run, verb, token=made.json["secret"]).code == "already_decided"
+    assert lab.up.get(f"/runs/{run}", token=root).json["status"] == "waiting"
+    assert lab.answer("bob", run).json["status"] == "approved"
+
+
+def test_who_lost_the_right_since_the_request_has_lost_it(lab: Lab) -> None:
+    run, other, root = lab.begin(), lab.begin(by=["group:qa"]), lab.tokens["root"]
+    (mine,) = lab.up.get("/approvals?namespace=lab&mine=true", token=lab.tokens["bob"]).json["approvals"]
+    assert mine["run"] == run
+    role = lab.up.ask("DELETE", "/namespaces/lab/roles/user:bob?role=approver", token=root)
+    given = lab.up.ask("PUT", "/namespaces/lab/roles/user:bob", {"role": "viewer"}, token=root)
+    group = lab.up.ask("PUT", "/groups/group:qa", {"members": ["user:ana"]}, token=root)
+    assert (role.status, given.status, group.status) == (200, 200, 200)
+    assert lab.answer("bob", run).code == "permission_denied"
+    assert lab.answer("eve", other).code == "permission_denied"
+    assert lab.answer("ana", other).json["decisions"][0]["role"] == "group:qa"
+    assert lab.answer("ana", run).status == 200
+
+
 def test_nobody_approves_their_own_where_the_step_forbids_it(lab: Lab) -> None:
     run = lab.begin("op", self_approval=False)
     refused = lab.answer("op", run)
@@ -331,6 +370,8 @@ def test_allowed_by_the_step_and_refused_by_the_setting(lab: Lab) -> None:
 def test_a_regulated_home_wants_a_reason_and_somebody_else(own: Callable[..., Up]) -> None:
     lab = Lab(own(), "regulated")
     run = lab.begin("op")
+    (asked,) = lab.up.get("/approvals?namespace=lab&mine=true", token=lab.tokens["ana"]).json["approvals"]
+    assert asked["reason_required"] is True, "a page must know before the answer is sent"
     assert lab.answer("op", run, body={"reason": "mine"}).code == "own_request"
     assert lab.answer("ana", run).code == "reason_required"
     assert lab.answer("ana", run, body={"reason": "checked"}).status == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -36,6 +37,22 @@ HEADER_NAMES = {"authorization", "host", "content-length", "transfer-encoding", 
 
 load_all_checks()
 schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+def test_an_erased_run_is_answered_as_the_document_says(tmp_path: Path) -> None:
+    up = Up(tmp_path).start()
+    up.register(SAYS)
+    run = up.run("says")["id"]
+    assert up.post(f"/runs/{run}/erase", {"reason": "asked for"}).status == 200
+    for verb, path in OPERATIONS:
+        if "{run}" in path:
+            place = path.removeprefix("/api/v1").replace("{run}", run)
+            place = re.sub(r"\{\w+\}", "say", place)
+            answer = up.ask(verb, place, {"reason": "x"} if verb in ("POST", "PATCH") else None)
+            assert str(answer.status) in DOCUMENT["paths"][path][verb.lower()]["responses"], (path, answer)
+    assert up.ask("GET", f"/runs/{run}").status == 410
+    assert up.ask("GET", f"/runs/{run}/export").status == 200
+    up.close()
 
 
 @pytest.fixture(scope="module")

@@ -177,14 +177,19 @@ def test_putting_away(own: Callable[..., Up]) -> None:
     assert (up.post(f"/runs/{runs[1]}/purge").status, up.post(f"/runs/{runs[1]}/purge").code) == (409, "held")
     planned = up.post("/runs:purge", {"older_than": "0s", "flow": "says", "dry_run": True}).json
     assert planned == {"runs": [runs[0], runs[2], runs[3]], "count": 3, "dry_run": True}
-    assert up.post("/runs:purge", {"older_than": "1h"}).json["count"] == 0
+    for age in ("1h", "400d", "3650d", "9999d", "1d12h"):
+        assert up.post("/runs:purge", {"older_than": age}).json["count"] == 0
     assert up.post("/runs:purge", {"older_than": "0s", "label": "r2"}).json["runs"] == [runs[2]]
     assert up.get(f"/runs/{runs[2]}").code == "run_not_found"
     assert up.post("/runs:archive", {"older_than": "0s"}).json["count"] == 3
     assert up.get("/runs?total=true").json["total"] == 0
     assert up.post(f"/runs/{runs[1]}/release-hold").json["held"] is None
     assert up.post(f"/runs/{runs[1]}/purge", {"reason": "over"}).json == {"id": runs[1], "purged": True}
-    for wrong in ({}, {"older_than": "x"}, {"older_than": "0s", "colour": 1}, {"older_than": 3}):
+    for wrong in (
+        {},
+        *({"older_than": age} for age in ("x", "5", "-1d", "10000d", 3)),
+        {"older_than": "0s", "colour": 1},
+    ):
         assert up.post("/runs:purge", wrong).status == 422
 
 

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runnotary.app.signing import HomeKey
@@ -25,7 +26,7 @@ from runnotary.store.tree import Nodes
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
 from tests.store.forging import Change, cut, rehash, retell, tampered, told
-from tests.store.history import Seeded, Tale, Ticks, flow_of, run_id, small_home
+from tests.store.history import BY, Seeded, Tale, Ticks, flow_of, run_id, small_home
 
 RUN = chain.run_stream(run_id(2))
 
@@ -343,6 +344,104 @@ def test_a_checkpoint_somebody_kept_still_holds(home: Path) -> None:
     tampered(home, rewrite, again=True)
     found = checked(home, Trust(checkpoint=kept)).findings
     assert any(finding.where == "the checkpoint given" for finding in found)
+
+
+def signed_by_home(home: Path, text: str) -> str:
+    """Sign a text with the key that the home has now, as whoever stole it can."""
+    file = KeyFile(home)
+    key = file.public_key("", ())
+    return str(notes.Note(text, (notes.Signature(key.name, key.id, file.sign(text.encode())),)))
+
+
+@pytest.mark.parametrize("change", [{"origin": "runnotary/another"}, {"size": 3}, {"root": bytes(32)}])
+def test_what_the_key_has_signed_is_still_compared(home: Path, change: dict[str, object]) -> None:
+    made = notes.read_checkpoint(notes.read_note((home / "checkpoint").read_text()).text)
+    forged = signed_by_home(home, msgspec.structs.replace(made, **change).text)
+    assert checked(home, Trust(checkpoint=signed_by_home(home, made.text))).ok
+    for run in (None, RUN[1:]):
+        report = verify(home, run=run, flow_of=flow_of, trust=Trust(checkpoint=forged))
+        assert {one.where for one in report.findings} == {"the checkpoint given"}
+
+
+def test_a_new_key_has_signed_nothing_that_was_before_it(home: Path) -> None:
+    kept = notes.read_note((home / "checkpoint").read_text()).text
+
+    async def rotate() -> None:
+        store = SqliteStore.open(home, clock=Ticks(), chance=Seeded(5), signer=HomeKey(home))
+        await store.change_key("", "retired", BY, "")
+        store.close()
+
+    asyncio.run(rotate())
+    assert checked(home).ok
+    assert codes(checked(home, Trust(checkpoint=signed_by_home(home, kept)))) == {"checkpoint"}
+
+
+def test_a_checkpoint_that_was_emptied_is_not_one_that_fits(home: Path) -> None:
+    assert codes(checked(home, Trust(checkpoint=""))) == {"checkpoint"}
+    (home / "checkpoint").write_text("")
+    assert codes(checked(home)) == {"checkpoint"}
+
+
+def test_that_nothing_stands_outside_is_said(home: Path) -> None:
+    said = "checkpoint outside none"
+    assert not any(one.startswith(said) for one in checked(home).not_proven)
+    (home / "checkpoint").unlink()
+    assert any(one.startswith(said) for one in checked(home).not_proven)
+
+
+@pytest.mark.parametrize("run", [None, RUN[1:]])
+def test_whoever_knows_a_key_is_told_if_it_signed_nothing(home: Path, run: bytes | None) -> None:
+    """The attacker rewrites everything and takes every checkpoint away, the one outside too."""
+    known = KeyFile(home).public_key("", ())
+
+    def rewrite(connection: sqlite3.Connection) -> None:
+        rewrite_the_end(connection)
+        connection.execute("DELETE FROM checkpoints")
+
+    tampered(home, rewrite, again=True)
+    (home / "checkpoint").unlink()
+    report = verify(home, run=run, flow_of=flow_of)
+    assert report.ok and any("no checkpoint covers this" in said for said in report.not_proven)
+    assert codes(verify(home, run=run, flow_of=flow_of, trust=Trust(key=known))) == {"key"}
+
+
+def test_the_key_is_checked_though_a_run_is_not_covered_yet(home: Path) -> None:
+    known, stranger = KeyFile(home).public_key("", ()), notes.PublicKey("stranger", bytes(32))
+    (home / "log.key").write_text("rubbish")
+    grow(home)
+    report = verify(home, run=run_id(9), flow_of=flow_of, trust=Trust(key=known))
+    assert report.ok and report.checkpoint is None
+    assert codes(verify(home, run=run_id(9), flow_of=flow_of, trust=Trust(key=stranger))) == {"key"}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_all_that_is_said_of_a_task_cannot_be_left_out(home: Path, *, again: bool) -> None:
+    """Found in the whole home and in the run alone, even if what follows closes up and every hash fits."""
+
+    def leave_out(connection: sqlite3.Connection) -> None:
+        for kind in ("task.started", "task.ended"):
+            seq, _, said = told(connection, RUN, kind)
+            assert said["key"] == "report"
+            connection.execute("DELETE FROM events WHERE stream = ? AND seq = ?", (RUN, seq))
+            if again:
+                connection.execute("UPDATE events SET seq = seq - 1 WHERE stream = ? AND seq > ?", (RUN, seq))
+        connection.execute("DELETE FROM tasks WHERE run = ? AND key = 'report'", (RUN[1:],))
+        if again:
+            one_entry(connection)
+
+    tampered(home, leave_out, again=again)
+    assert not checked(home).ok
+    assert not verify(home, run=RUN[1:], flow_of=flow_of).ok
+
+
+def one_entry(connection: sqlite3.Connection) -> None:
+    """Let all of the run have come in one commit, its last; the positions behind the others move up."""
+    (last,) = connection.execute("SELECT max(pos) FROM log WHERE stream = ?", (RUN,)).fetchone()
+    (end,) = connection.execute("SELECT max(seq) FROM events WHERE stream = ?", (RUN,)).fetchone()
+    connection.execute("DELETE FROM log WHERE stream = ? AND pos < ?", (RUN, last))
+    connection.execute("UPDATE log SET from_seq = 1, seq = ? WHERE pos = ?", (end, last))
+    for new, (old,) in enumerate(connection.execute("SELECT pos FROM log ORDER BY pos").fetchall(), start=1):
+        connection.execute("UPDATE log SET pos = ? WHERE pos = ?", (new, old))
 
 
 def test_the_forger_leaves_no_trace_but_the_checkpoints(home: Path) -> None:

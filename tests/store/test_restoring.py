@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from runnotary.store.restoring import Restored, Wanted, restore
 from runnotary.store.sqlite import database, migrations
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
-from tests.store.forging import retell, tampered
+from tests.store.forging import retell, tampered, told
 from tests.store.history import BY, START, Seeded, Tale, Ticks, flow_of, open_store, small_home
 
 
@@ -100,6 +101,10 @@ def test_the_key_of_before_signs_nothing_more(home: Path, copy: Path, tmp_path: 
     restored(copy, new)
     thief = KeyFile(home)
     key = thief.public_key("", ())
+    store = SqliteStore.open_read_only(new)
+    out_of_use = store.ledger("default").keys[key.text]
+    store.close()
+    assert (out_of_use.state, out_of_use.reason) == ("retired", "restored")
     text = newest(new).text
     forged = notes.Note(text, (notes.Signature(key.name, key.id, thief.sign(text.encode())),))
     (new / "checkpoint").write_text(str(forged))
@@ -153,8 +158,68 @@ def test_a_backup_that_does_not_verify_is_refused(copy: Path, tmp_path: Path) ->
     with pytest.raises(Damaged, match="the backup does not verify"):
         restored(copy, tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_backup_with_another_blob_is_refused(copy: Path, tmp_path: Path) -> None:
+    path = next(path for path in (copy / "blobs").rglob("*") if path.is_file())
+    path.chmod(0o644)
+    path.write_bytes(b"other" + path.read_bytes()[5:])
+    with pytest.raises(Damaged, match=f"sha256:{path.parent.name}{path.name}"):
+        restored(copy, tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_backup_that_is_not_there_is_missed(tmp_path: Path) -> None:
     with pytest.raises(FileMissing):
         restored(tmp_path / "nowhere", tmp_path / "new")
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_whoever_is_interrupted_begins_again(
+    home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, *, grown: bool
+) -> None:
+    """Killed before any of the renames: the home is restored, or can be, and the right loss is named."""
+    if grown:
+        grow(home, 30)
+    lost = newest(home).size
+    kept, bare = home.with_name("kept"), {"log.key", "checkpoint"}
+    kept.mkdir()
+    for name in bare:
+        shutil.copy(home / name, kept / name)
+    stops, told = 0, 0
+    while told == stops:
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        stops += 1
+        told = interrupted_at(stops, copy, home, monkeypatch, accept_loss=grown)
+        if (home / "runnotary.db").exists() and grown and newest(home).size == lost:
+            (home / "runnotary.db").unlink()  # as the error says that everybody gets
+        if not (home / "runnotary.db").exists():
+            restored(copy, home, accept_loss=grown)
+        report = checked(home)
+        assert report.ok, (stops, report.findings)
+        assert [one.lost for one in report.restores] == [lost if grown else 0]
+    assert stops > 3
+
+
+def interrupted_at(
+    stop: int, copy: Path, home: Path, monkeypatch: pytest.MonkeyPatch, *, accept_loss: bool
+) -> int:
+    """Restore until that rename; return how many there were before it, and it."""
+    done = 0
+    replace = os.replace
+
+    def counted(source: Path, target: Path) -> None:
+        nonlocal done
+        done += 1
+        if done == stop:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr("runnotary.store.restoring.os.replace", counted)
+        restored(copy, home, accept_loss=accept_loss)
+    return done
 
 
 def test_a_restored_home_is_backed_up_and_restored_again(copy: Path, tmp_path: Path) -> None:
@@ -186,6 +251,24 @@ def test_a_backup_that_an_older_release_made(home: Path, tmp_path: Path) -> None
     grow(tmp_path / "new", 20)
     report = checked(tmp_path / "new")
     assert report.ok, list(map(str, report.findings))
+
+
+def test_the_checkpoint_that_a_restore_names_is_compared(home: Path, copy: Path, tmp_path: Path) -> None:
+    """Whoever holds the key of before lets the restore go on from another log."""
+    made, file, new = newest(home), KeyFile(home), tmp_path / "new"
+    key = file.public_key("", ())
+    text = notes.Checkpoint(made.origin, made.size, bytes(32)).text
+    other = str(notes.Note(text, (notes.Signature(key.name, key.id, file.sign(text.encode())),)))
+    restored(copy, new)
+
+    def say(connection: sqlite3.Connection) -> None:
+        stream = chain.ledger_stream("default")
+        seq, _, said = told(connection, stream, "engine.noted")
+        retell(connection, stream, seq, said | {"data": said["data"] | {"checkpoint": other}})
+
+    tampered(new, say, again=True)
+    found = [one for one in checked(new).findings if "its backup's checkpoint" in one.where]
+    assert [one.message.partition(" entries")[0] for one in found] == [f"the first {made.size}"]
 
 
 def test_a_restore_that_is_taken_out_of_the_ledger_is_missed(copy: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ import pytest
 from runnotary.app.signing import HomeKey
 from runnotary.core import chain, merkle, notes
 from runnotary.core import events as ev
-from runnotary.core.errors import Conflict, Damaged
+from runnotary.core.errors import Conflict, Damaged, NotRecorded
 from runnotary.core.notes import COSIGNER, PublicKey
 from runnotary.store.keys import KeyFile, public_key_of, verified
 from runnotary.store.log import SqliteStore
 from runnotary.store.sealing import KEPT_EVERY
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
+from tests.store.forging import cut, tampered
 from tests.store.history import ACTOR, BY, Seeded, Tale, Ticks, assert_appended, flow_of, open_store
 
 Work = Callable[[SqliteStore], Awaitable[Any]]
@@ -226,6 +228,9 @@ def test_whoever_trusts_a_revoked_key_is_told(tmp_path: Path) -> None:
 
     used(tmp_path, change)
     old, new = keys
+    store = SqliteStore.open_read_only(tmp_path)
+    assert store.ledger("default").keys[new.text].endorsed == ""
+    store.close()
     assert verify(tmp_path, flow_of=flow_of, trust=Trust(key=new)).ok
     assert not verify(tmp_path, flow_of=flow_of, trust=Trust(key=old)).ok
 
@@ -315,6 +320,42 @@ def test_two_roots_of_one_size_are_never_signed(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_a_log_that_is_shorter_than_its_checkpoint_is_not_signed(tmp_path: Path) -> None:
+    used(tmp_path, tell)
+    tampered(tmp_path, lambda one: cut(one, 2), again=True)
+    (tmp_path / "checkpoint").unlink()
+
+    async def go_on(store: SqliteStore) -> None:
+        with pytest.raises(Damaged, match="the log has 4 entries, and a checkpoint of 6 was signed"):
+            await store.checkpoint()
+
+    used(tmp_path, go_on)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_note_whose_row_could_not_be_written_goes_nowhere_and_stops_no_run(tmp_path: Path) -> None:
+    refuse = "CREATE TEMP TRIGGER {0} BEFORE {1} ON checkpoints BEGIN SELECT RAISE(FAIL, 'page 7'); END"
+
+    async def check(store: SqliteStore) -> None:
+        await remark(store, 1)
+        kept = await store.checkpoint()
+        writer = store._own_writer()
+        for trigger in (refuse.format("puts", "INSERT"), refuse.format("thins", "DELETE")):
+            await writer.do(lambda said=trigger: writer._connection.execute(said) and None)
+        for number in range(1, 4):
+            await tell(store, number)
+            await remark(store, 1)
+        with pytest.raises(Conflict, match="just now"):
+            await store.checkpoint()
+        assert store.note() == kept
+        for name in ("puts", "thins"):
+            await writer.do(lambda said=name: writer._connection.execute(f"DROP TRIGGER {said}") and None)
+        assert await store.checkpoint() == store.note() != kept
+
+    used(tmp_path, check)
+    assert verify(tmp_path, flow_of=flow_of).ok
+
+
 def test_a_checkpoint_file_that_is_rubbish_is_said_to_be(tmp_path: Path) -> None:
     used(tmp_path, tell)
     (tmp_path / "checkpoint").write_text("rubbish\n")
@@ -392,6 +433,34 @@ def test_a_witness_that_does_not_sign_stops_nothing(tmp_path: Path, answer: str)
     assert verify(tmp_path, flow_of=flow_of).ok
 
 
+@pytest.mark.parametrize(
+    "answer", ["cat", "printf '\\n'; tail -n 1", "cat; echo", "printf '\\377'", "printf 'x\\n\\n'; tail -n 1"]
+)
+def test_whatever_a_witness_answers_the_checkpoint_outside_stays_one(tmp_path: Path, answer: str) -> None:
+    used(tmp_path, tell, witness=("sh", "-c", answer))
+    assert (tmp_path / "checkpoint").read_text().count("\n\n") == 1
+    used(tmp_path, lambda store: remark(store, 1), witness=("sh", "-c", answer))
+    assert verify(tmp_path, flow_of=flow_of).ok
+
+
+@pytest.mark.parametrize("answer", ["sleep 60", "sleep 60 & sleep 60"])
+def test_a_home_that_closes_does_not_wait_for_a_witness_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("runnotary.store.outside.CLOSING_SECONDS", 0.2)
+    monkeypatch.setattr("runnotary.store.outside.WITNESS_SECONDS", 600)
+
+    async def work(store: SqliteStore) -> None:
+        await tell(store)
+        await store.checkpoint()
+        await tell(store, 2)
+
+    began = monotonic()
+    used(tmp_path, work, witness=("sh", "-c", answer))
+    assert monotonic() - began < 30
+    assert outside(tmp_path).size == sizes(tmp_path)[-1] == 10, "the last one went out all the same"
+
+
 def test_after_a_kill_the_home_opens_and_nothing_looks_rolled_back(tmp_path: Path) -> None:
     for seed in range(4):
         child = os.fork()
@@ -441,4 +510,25 @@ def test_what_fails_for_a_while_is_tried_again(tmp_path: Path) -> None:
             store.close()
 
     asyncio.run(use())
+    assert verify(tmp_path, flow_of=flow_of).ok
+
+
+def test_a_ledger_that_takes_no_key_for_a_while_halts_nobody(tmp_path: Path) -> None:
+    """The disk is full when the first key is due."""
+
+    async def use(store: SqliteStore) -> None:
+        sealing = store._own_writer().sealing
+        append = sealing._append
+
+        def refused(facts: tuple[ev.Event, ...]) -> None:
+            raise NotRecorded("the ledger of the home refuses a fact: database or disk is full")
+
+        sealing._append = refused  # type: ignore[misc]
+        await tell(store)
+        with pytest.raises(Conflict, match="just now"):
+            await store.checkpoint()
+        sealing._append = append  # type: ignore[misc]
+        assert notes.read_checkpoint(notes.read_note(await store.checkpoint()).text).size == store.position()
+
+    used(tmp_path, use)
     assert verify(tmp_path, flow_of=flow_of).ok

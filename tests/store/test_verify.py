@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -285,6 +286,18 @@ def test_a_stranger_among_the_blobs_is_found(home: Path) -> None:
     assert "readme.txt" in only(checked(home), "blob")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+@pytest.mark.parametrize("run", [None, run_id(2)], ids=["whole", "one run"])
+def test_what_is_no_file_in_the_place_of_a_blob_is_found_and_not_waited_for(
+    home: Path, run: bytes | None, make: Callable[[Path], None]
+) -> None:
+    (path,) = [path for path in (home / "blobs").rglob("*") if path.is_file()][:1]
+    path.unlink()
+    make(path)
+    report = verify(home, run=run, deep=True, flow_of=flow_of)
+    assert any(f"{path.parent.name}{path.name}" in one.where.replace("/", "") for one in report.findings)
+
+
 def test_a_leftover_of_a_crash_is_no_damage(home: Path) -> None:
     (home / "blobs" / "new" / "1-1").write_bytes(b"half")
     assert checked(home).ok
@@ -379,7 +392,8 @@ def test_a_body_erased_on_purpose_leaves_a_whole_chain(home: Path) -> None:
 
 def test_erasing_another_body_is_no_licence(home: Path) -> None:
     erase(home, lambda stream: ev.StreamErased(chain.stream_name(stream), BY, "asked", seqs=(3,)))
-    assert only(checked(home), "missing_body")
+    found = {(one.code, one.where.partition(" #")[2]) for one in checked(home).findings}
+    assert found == {("missing_body", "2"), ("body", "3")}
 
 
 # --- scope ------------------------------------------------------------------------------------------

@@ -34,9 +34,11 @@ PATIENCE_S = 60
 class House:
     """A served home. Everything that changes it goes through its own operations, in its own thread."""
 
-    def __init__(self, folder: Path, *, local: bool = True, slots: int = 4, port: int = 0) -> None:
+    def __init__(self, folder: Path, *, local: bool = True, port: int = 0, **settings: Any) -> None:
         self._port = port
-        self.settings = config.load({"home": str(folder / "home"), "slots": slots}, environ={}, cwd=folder)
+        self.settings = config.load(
+            {"home": str(folder / "home"), "slots": 4, **settings}, environ={}, cwd=folder
+        )
         self.local = local
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._live)

@@ -44,6 +44,24 @@ def test_a_run_is_cancelled_after_a_question(house: House) -> None:
     assert house.post(f"/runs/{run}/cancel").status_code == 303, "cancelled twice is cancelled"
 
 
+def test_where_a_reason_is_asked_for_the_page_asks(house: House, tmp_path: Path) -> None:
+    field = {"id": "reason", "name": "reason", "maxlength": "256", "autocomplete": "off"}
+    strict = House(tmp_path, profile="regulated")
+    try:
+        for place, required in ((house, False), (strict, True)):
+            run = place.start(SLOW)
+            page = check_page(place.client.get(f"/runs/{run}/cancel").text)
+            (found,) = [one for one in page.all("input") if one.attributes.get("id") == "reason"]
+            assert found.attributes == (field | {"required": ""} if required else field)
+            answer = place.post(f"/runs/{run}/cancel", {"reason": " "})
+            assert answer.status_code == (422 if required else 303)
+            assert ("Reason required" in answer.text) == required
+            assert place.post(f"/runs/{run}/cancel", {"reason": "why"}).status_code == 303
+            assert place.ended(run)["status"] == "cancelled"
+    finally:
+        strict.close()
+
+
 def test_cancelling_what_is_over_leads_back_to_the_run(house: House) -> None:
     run = house.run(PLAIN)["id"]
     answer = house.post(f"/runs/{run}/cancel")

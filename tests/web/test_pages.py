@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from runnotary.web import run_page
+from runnotary.web import flow_pages, run_page
 from tests.web.conftest import House, Json
 from tests.web.flows import FAILING, FOLDERS, GOING, ODD_NAME, PLAIN
 from tests.web.markup import Markup, check, check_page
@@ -194,7 +194,7 @@ def test_a_step_shows_each_of_its_attempts(house: House, failed: Json) -> None:
     assert "Attempt 2" in shown.words and "the last words" in shown.text and "line 1\n" in shown.text
     assert "bash -euo pipefail -c" in shown.words
     assert "Attempt 1" in page(house, f"{path}?attempt=1").words
-    for strange in ("0", "3", "-1", "x", "9" * 400, "²"):
+    for strange in ("0", "3", "-1", "x", "9" * 400, "0000010", "000001" + "0" * 5000, "²"):
         assert "Attempt 2" in page(house, f"{path}?attempt={strange}").words
     assert "No attempt was made" in page(house, f"/runs/{failed['id']}/steps/never").text
 
@@ -300,6 +300,16 @@ def test_a_flow_shows_what_it_takes_and_does(house: House, plain: Json) -> None:
     assert plain["definition_hash"][:15] in shown.text
     assert "plain" in page(house, "/flows").words
     assert '"steps"' in page(house, f"/definitions/{plain['definition_hash']}").text
+
+
+def test_a_flow_of_many_versions_says_how_many_it_does_not_show(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_pages, "VERSIONS_SHOWN", 2)
+    for number in range(4):
+        house.start({"flow": "versions", "steps": {"only": {"run": f"echo {number}"}}})
+        assert ("older" in page(house, "/flows/versions").words) is (number > 1)
+    assert "and 2 older" in page(house, "/flows/versions").words
 
 
 @pytest.mark.parametrize("path", ["/", "/runs/{run}", "/runs/{run}/steps/make"])

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from runnotary.core.events import By
 from runnotary.core.permissions import Caller, Who
 from runnotary.engine.approvals import ApprovalQuery
+from runnotary.web.run_page import asked_of
 from tests.server.up import until
 from tests.web.conftest import House, Json
 from tests.web.markup import check_page
@@ -61,6 +62,7 @@ def test_a_run_shows_what_it_asks_and_takes_the_answer(house: House, run: str) -
         "method": "post",
         "action": f"/runs/{run}/steps/gate/answer",
     }
+    assert check_page(house.client.get(f"/runs/{run}/steps/gate").text).text.count("Publish") == 1
     request = house.operations.approvals.one(house.who, run, "gate")
     fields = {one.attributes.get("name"): one.attributes.get("value") for one in page.all("input")}
     assert fields["shown"] == request["shown_digest"]
@@ -116,6 +118,19 @@ def test_all_that_waits_is_on_one_page_mine_first(house: House, run: str) -> Non
     assert refused.status_code == 403
     house.call(house.operations.cancel(house.who, other))
     house.ended(other)
+
+
+def test_the_files_of_a_list_can_be_looked_at_one_by_one(house: House) -> None:
+    file = {"$file": "sha256:" + "a" * 64, "name": "x", "size": 1}
+    request = {"run": "R", "task": "gate", "shown": {"many": [file] * 102, "none": [], "mixed": [file, 1]}}
+    values = {one["name"]: one for one in asked_of(request)["values"]}
+    assert [name for name, one in values.items() if one["address"]] == [f"many[{n}]" for n in range(100)]
+    assert values["many"]["value"] == [file] * 2
+    assert values["none"]["value"] == []
+    assert values["mixed"]["value"] == [file, 1]
+    address = values["many[7]"]["address"]
+    assert address == values["many[0]"]["address"]
+    assert file["$file"] in address
 
 
 def test_what_somebody_may_not_see_is_not_listed_for_them(house: House, run: str) -> None:
@@ -195,11 +210,22 @@ def test_a_reason_that_is_wanted_is_asked_for_by_the_browser(
     assert house.ended(run)["status"] == "success"
 
 
+@pytest.fixture
+def unbroken(house: House) -> Iterator[str]:
+    """A run that asks two people, and one has answered, both in words that end nowhere."""
+    asked = begin(house, prompt=f"Publish {HOSTILE}{'x' * 200}?", approvals=2)
+    house.call(house.operations.approvals.answer(house.who, asked, "gate", approve=True, reason="y" * 300))
+    yield asked
+    house.call(house.operations.cancel(house.who, asked))
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_pages_fit_and_read(chromium: Browser, house: House, run: str, width: int, scheme: Any) -> None:
+def test_the_pages_fit_and_read(
+    chromium: Browser, house: House, unbroken: str, width: int, scheme: Any
+) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    window = Watched(context)
+    window, run = Watched(context), unbroken
     for path in ("/approvals", f"/runs/{run}", f"/runs/{run}/steps/gate"):
         window.go(house.url + path)
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -27,6 +27,7 @@ ALWAYS: Final = {
 PROBLEMS: Final = ALWAYS | {
     404: "There is no such thing, or not for this caller",
     409: "The present state does not allow it",
+    410: "The run was erased; what is left of it can be exported and verified",
     412: "It has changed since the caller looked",
     413: "The body is too large",
     415: "The body is no JSON",
@@ -117,6 +118,7 @@ def _responses(route: Route) -> Json:
             responses[str(status)]["headers"] = {"etag": {"schema": {"type": "string"}}}
     statuses = {*ALWAYS, *route.problems, *((413, 415) if route.body is not None else ()), 503}
     statuses |= set() if route.verb == "GET" else {507}
+    statuses |= {410} if "{run}" in route.path else set()
     for status in sorted(statuses):
         content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(name="Problem")}}}
         responses[str(status)] = {"description": PROBLEMS[status], "content": content}

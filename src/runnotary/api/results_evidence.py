@@ -107,4 +107,5 @@ class Verification(Result, frozen=True):
     not_proven: list[str]
     checkpoint: dict[str, Json] | None
     restores: list[dict[str, Json]]
+    erasures: list[str]
     task: dict[str, Json] | None = None

@@ -197,7 +197,7 @@ OF_RECORDS: Final = (
         query=wire.AsFile,
         media=ZIP,
         also=(NDJSON, HTML),
-        problems=(404, 409),
+        problems=(404, 409, 412),
     ),
     _row("GET /runs/{run}/audit", records.audit, "Every event", READ, results.Audit, query=wire.AfterSeq),
     _row("GET /runs/{run}/events", records.run_events, "Events as they happen", READ, bytes, **FEED),

@@ -14,7 +14,7 @@ from runnotary.api.parameters import moment
 from runnotary.core import trace
 from runnotary.core.errors import InvalidInput
 from runnotary.core.events import Trigger
-from runnotary.core.notation import DURATION_FORM, milliseconds
+from runnotary.core.notation import AGE_FORM, AGE_MAX_MS, milliseconds
 from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL, State
 from runnotary.engine.requests import RunRequest
@@ -233,9 +233,9 @@ async def purge_many(call: Call) -> Document:
 
 async def _swept(call: Call, action: Literal["archive", "purge"]) -> Document:
     body = call.body
-    age = milliseconds(body.older_than)
+    age = milliseconds(body.older_than, AGE_MAX_MS)
     if age is None:
-        raise InvalidInput(f"older_than: write {DURATION_FORM}")
+        raise InvalidInput(f"older_than: write {AGE_FORM}")
     return Document(
         await call.operations.sweep(
             call.who,

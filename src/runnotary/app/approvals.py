@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runnotary.app.home import Embedded, profile_of
 from runnotary.app.listing import owner
 from runnotary.app.records import reading
+from runnotary.app.system import SystemClock
 from runnotary.config import Settings
 from runnotary.core.permissions import EVERYWHERE
 from runnotary.engine.answers import Entitlement
 from runnotary.engine.approvals import Answering, ApprovalQuery, Approvals
 from runnotary.engine.questions import Places, Questions
+from runnotary.engine.reader import Reader
+
+if TYPE_CHECKING:
+    from runnotary.app.remote import RemoteReader
 
 Json = Any
 
@@ -27,10 +32,7 @@ def listed(settings: Settings, words: Mapping[str, Json]) -> Json:
     said = {name: value for name, value in words.items() if value}
     with reading(settings) as reader:
         if settings.url:
-            from runnotary.app.remote import RemoteReader
-
-            assert isinstance(reader, RemoteReader)
-            return reader.approvals(said)
+            return _there(reader).approvals(said)
         spaces = tuple(said.get("namespace", ("default",)))
         query = ApprovalQuery(
             namespace=() if EVERYWHERE in spaces else spaces,
@@ -39,9 +41,32 @@ def listed(settings: Settings, words: Mapping[str, Json]) -> Json:
             status=tuple(said.get("status", ())),
             mine=said.get("mine", False),
         )
-        entitlement = Entitlement(reader.store, profile_of(settings))
-        approvals = Approvals(Questions(reader, cast(Places, None)), entitlement)
-        return approvals.listing(owner(), query, limit=said.get("limit", 50), page=said.get("cursor", ""))
+        limit, page = said.get("limit", 50), said.get("cursor", "")
+        return _here(reader, settings).listing(owner(), query, limit=limit, page=page)
+
+
+def asked(settings: Settings, run: str, task: str) -> Json:
+    """Return one request of a run, as `GET /api/v1/runs/{run}/tasks/{task}/approval` does.
+
+    Raises:
+        TaskNotFound, InvalidInput: the step asks nothing, or several things.
+    """
+    with reading(settings) as reader:
+        if settings.url:
+            return _there(reader).approval(run, task)
+        return _here(reader, settings).one(owner(), run, task)
+
+
+def _there(reader: Reader) -> RemoteReader:
+    from runnotary.app.remote import RemoteReader
+
+    assert isinstance(reader, RemoteReader)
+    return reader
+
+
+def _here(reader: Reader, settings: Settings) -> Approvals:
+    entitlement = Entitlement(reader.store, profile_of(settings))
+    return Approvals(Questions(reader, cast(Places, None)), entitlement, SystemClock())
 
 
 def answering(home: Embedded) -> Answering:

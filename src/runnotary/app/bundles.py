@@ -15,7 +15,7 @@ __all__ = ["Report", "bundle_verified"]
 
 
 def bundle_verified(path: Path, key: str, witnesses: Sequence[str]) -> Report:
-    """Check a bundle; `key` is the public key that is trusted, as text or a file with it, or nothing.
+    """Check a bundle; `key` is the public key that is trusted, as text or a file with it, or empty.
 
     Raises:
         InvalidInput: a key is none, or the file cannot be read.
@@ -25,7 +25,7 @@ def bundle_verified(path: Path, key: str, witnesses: Sequence[str]) -> Report:
         with path.open("rb") as file:
             return verify(file, _key(key) if key else None, known)
     except OSError as wrong:
-        raise InvalidInput(f"{path} cannot be read: {wrong.strerror}") from None
+        raise InvalidInput(f"{path} cannot be read: {wrong.strerror or wrong}") from None
 
 
 def _key(said: str) -> Key:

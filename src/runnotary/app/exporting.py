@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import runnotary
-from runnotary.core import chain, lineage, notes
+from runnotary.core import chain, notes
 from runnotary.core.chain import Recorded
 from runnotary.core.errors import Changed, InvalidInput, RunErased, RunNotFound
 from runnotary.core.events import KeyChanged, StreamErased
@@ -85,9 +85,10 @@ class Exporting:
         for _ in range(LOOKS):
             note = await self._checkpoint(run)
             found = await asyncio.to_thread(self._look, run, note, loop)
-            if not isinstance(found, Material) or found.run["log"]["events"] == len(found.events):
+            still = not isinstance(found, Material) or found.run["log"]["events"] == len(found.events)
+            if still and _made(notes.read_key(found.public_key), note):
                 return found
-        raise Changed("the run went on while it was exported", hint="export it again")
+        raise Changed("the run, or the key, changed while it was exported", hint="export it again")
 
     async def _checkpoint(self, run: bytes) -> str:
         """Return the newest checkpoint if it covers the run, or all there is if that was erased, and the key
@@ -99,7 +100,7 @@ class Exporting:
             made, (key, _) = notes.read_checkpoint(note.text), self._keys()
             alive = store.run(run) is not None
             end = store.placed(stream, store.head(stream)[0]) if alive else store.position()
-            if made.size >= end and any(key.made(one) for one in note.signatures):
+            if made.size >= end and _made(key, text):
                 return text
         return await self._store.checkpoint()
 
@@ -133,7 +134,7 @@ class Exporting:
             blob_size=reader.blobs.size,
             has_blob=reader.blobs.has,
             blob_pieces=self._pieces,
-            sign=partial(self._signed, loop),
+            sign=partial(self._signed, loop, key),
         )
         return evidence if row is None else self._words(evidence, row)
 
@@ -147,7 +148,6 @@ class Exporting:
             definition=reader.value(row.definition),
             flow=flow,
             history=tuple(_readable(evidence.events)),
-            lineage=lineage.graph(flow, run, tasks),
         )
 
     def _tombstones(self, run: bytes, size: int) -> Iterator[Tombstone]:
@@ -176,9 +176,20 @@ class Exporting:
             while piece := file.read(PIECE):
                 yield piece
 
-    def _signed(self, loop: asyncio.AbstractEventLoop, text: str) -> str:
-        """Have a manifest signed, from a thread that is not the loop's."""
-        return asyncio.run_coroutine_threadsafe(self._store.signed(text), loop).result()
+    def _signed(self, loop: asyncio.AbstractEventLoop, key: notes.PublicKey, text: str) -> str:
+        """Have a manifest signed, from a thread that is not the loop's.
+
+        Raises:
+            Changed: another key than that of the checkpoint is in use by now.
+        """
+        note = asyncio.run_coroutine_threadsafe(self._store.signed(text), loop).result()
+        if not _made(key, note):
+            raise Changed("the key was changed while a run was exported", hint="export it again")
+        return note
+
+
+def _made(key: notes.PublicKey, note: str) -> bool:
+    return any(key.made(one) for one in notes.read_note(note).signatures)
 
 
 def _write(export: Export, target: Path) -> int:

@@ -7,8 +7,10 @@ directory as the keeper's. Reading needs neither.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -122,6 +124,8 @@ class Embedded:
         self.settings: Final = settings
         self._seat: Final = free_seat(settings.home) if settings.shared else locked(settings.home)
         self.folder: Final = self._seat.folder
+        self._threads: Final = ThreadPoolExecutor(thread_name_prefix="home")
+        asyncio.get_running_loop().set_default_executor(self._threads)
         clock, chance = SystemClock(), SystemChance()
         try:
             self.store: Final = stores.opened(settings, self._seat, serves=serves)
@@ -156,6 +160,7 @@ class Embedded:
         """Let go of the home; attempts that run live on under the keeper."""
         await self.engine.close()
         await self.executor.close()
+        await self._threads_ended()
         self.store.close()
         for seat in (*self._inherited, self._seat):
             seat.close()
@@ -176,6 +181,15 @@ class Embedded:
             return None
         self._inherited.append(seat)
         return self._executor(seat.folder)
+
+    async def _threads_ended(self) -> None:
+        """Wait for what still reads or writes in threads, though nobody waits for it any more.
+
+        A connection that is closed while another thread reads from it takes the process with it.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor())  # for what else is done in this loop
+        await loop.run_in_executor(None, self._threads.shutdown)
 
 
 def profile_of(settings: Settings) -> Profile:

@@ -19,7 +19,7 @@ from runnotary.app.records import reading
 from runnotary.app.system import SystemClock, operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import InvalidInput
-from runnotary.core.notation import DURATION_FORM, milliseconds
+from runnotary.core.notation import AGE_FORM, AGE_MAX_MS, milliseconds
 from runnotary.core.permissions import EVERYWHERE, Who, local_owner
 from runnotary.core.queries import RunQuery
 from runnotary.engine.access_view import AccessView
@@ -114,7 +114,7 @@ def sweep_of(words: Words) -> tuple[RunQuery, int, str, bool]:
         asked = msgspec.convert(dict(words), wire.Sweep)
     except msgspec.ValidationError as wrong:
         raise InvalidInput(f"the filter does not fit: {wrong}") from None
-    age = milliseconds(asked.older_than)
+    age = milliseconds(asked.older_than, AGE_MAX_MS)
     if age is None:
-        raise InvalidInput(f"older_than: write {DURATION_FORM}")
+        raise InvalidInput(f"older_than: write {AGE_FORM}")
     return RunQuery(**filters_of(asked)), age * 1000, asked.reason, asked.dry_run

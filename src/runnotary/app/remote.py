@@ -169,6 +169,10 @@ class RemoteReader(Reader):
         """Return a page of requests to people."""
         return self._there.ask(ask_approvals.listing(dict(words))).raw
 
+    def approval(self, run: str, task: str) -> Json:
+        """Return one request."""
+        return self._there.ask(ask_approvals.show(run, task)).raw
+
     def versions(self, name: str, namespace: str = "default") -> list[Json]:
         return self._there.ask(ask_flows.versions(name, namespace))
 

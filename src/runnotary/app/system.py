@@ -15,6 +15,10 @@ from runnotary.core.events import By
 STEP_US_MIN: Final = 1_000_000
 """A clock that NTP slews drifts by less than this between two looks; more is a step."""
 
+SLEEP_SECONDS: Final = 30.0
+"""A loop counts no time while the machine sleeps, and none that the clock is set forward by: after so long
+the alarm looks at the clock again."""
+
 _BLOCK: Final = 1024
 
 
@@ -41,9 +45,16 @@ class SystemClock:
             self._alarm.cancel()
             self._alarm = None
         if at is not None:
-            delay = max(0, at - self.now()) / 1_000_000
-            # A loop rounds a delay down to its own resolution; the millisecond keeps `ring` from early.
-            self._alarm = asyncio.get_running_loop().call_later(delay + 0.001, ring)
+            self._sleep(at, ring)
+
+    def _sleep(self, at: int, ring: Callable[[], None]) -> None:
+        # A loop rounds a delay down to its own resolution; the millisecond keeps `ring` from early.
+        delay = max(0, at - self.now()) / 1_000_000 + 0.001
+        loop = asyncio.get_running_loop()
+        if delay <= SLEEP_SECONDS:
+            self._alarm = loop.call_later(delay, ring)
+        else:
+            self._alarm = loop.call_later(SLEEP_SECONDS, self._sleep, at, ring)
 
 
 def _wall_less_uptime() -> int:

@@ -30,7 +30,7 @@ def checked(
     flow: tuple[str, str] | None = None,
     deep: bool = False,
     record_only: bool = False,
-    checkpoint: str = "",
+    checkpoint: str | None = None,
 ) -> Json:
     """Check everything, one run, or the runs of one flow; return the report as a document.
 
@@ -78,7 +78,7 @@ def _task(settings: Settings, run: bytes, name: str) -> Json:
     return {"keys": list(events), "events": sorted(seq for found in events.values() for seq in found)}
 
 
-def trust_of(settings: Settings, checkpoint: str = "") -> Trust:
+def trust_of(settings: Settings, checkpoint: str | None = None) -> Trust:
     """Return what the settings know of keys: the one that has to vouch for the record, and witnesses.
 
     Raises:
@@ -93,7 +93,7 @@ def _key(said: str, setting: str) -> PublicKey:
     """Read a public key: a file that holds one, or the text of one."""
     path = Path(said).expanduser()
     try:
-        text = path.read_text() if path.is_file() else said
+        text = path.read_text("utf-8") if path.is_file() else said
         return public_key_of(text, path.stem)
     except (InvalidInput, UnicodeDecodeError, OSError) as wrong:
         why = wrong.message if isinstance(wrong, InvalidInput) else str(wrong)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any, Final
 
-from runnotary.app.approvals import listed
+from runnotary.app.approvals import asked, listed
 from runnotary.app.records import document_of, has_engine
 from runnotary.app.session import session
 from runnotary.cli import words
@@ -15,10 +15,11 @@ from runnotary.cli.listing import when
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.summary import value_row
 from runnotary.config import Settings
-from runnotary.core.errors import InvalidInput, NotWaiting, TaskNotFound
+from runnotary.core.errors import InvalidInput, NotWaiting
 
 Json = Any
-MOST: Final = 1000
+NAMED: Final = 10
+VALUE_WIDTH: Final = 2_000
 WAITING: Final = "waiting"
 STYLES: Final = {
     WAITING: words.STYLES["waiting"],
@@ -42,7 +43,7 @@ def reject(args: Namespace) -> int:
 def _answered(args: Namespace, *, approve: bool) -> int:
     settings = settings_of(args)
     run = document_of(settings, args.run)["id"]
-    task = _chosen(_of_run(settings, run), run, args.step, open_only=True)["task"]
+    task = _chosen(settings, run, args.step, open_only=True)["task"]
     answer = unless_interrupted(
         _answer(settings, run, task, approve=approve, reason=args.reason or "", seen=args.shown or "")
     )
@@ -55,32 +56,24 @@ async def _answer(settings: Settings, run: str, task: str, **said: Any) -> Json:
         return await engine.answer(run, task, **said)
 
 
-def _of_run(settings: Settings, run: str) -> list[Json]:
-    """Return all requests of a run, those that are over too."""
-    found: list[Json] = listed(settings, {"run": run, "limit": MOST})["approvals"]
-    return found
-
-
-def _chosen(requests: list[Json], run: str, step: str | None, *, open_only: bool) -> Json:
+def _chosen(settings: Settings, run: str, step: str | None, *, open_only: bool) -> Json:
     """Return the request that is meant: the one that is named, or the only one.
 
     Raises:
         TaskNotFound, NotWaiting: nothing is asked. InvalidInput: several things are.
     """
-    named = [one for one in requests if step in (None, one["task"], one["id"])]
-    named = named or [one for one in requests if one["task"].partition("[")[0] == step]
-    if not named and step is not None:
-        asks = ", ".join(one["task"] for one in requests)
-        hint = f"it asks: {asks}" if asks else "see: runnotary approval list"
-        raise TaskNotFound(f"run {run} has no request {words.visible(step)}", hint=hint)
-    still = [one for one in named if one["status"] == WAITING]
-    chosen = still or named
-    if not chosen or (open_only and not still and len(named) > 1):
+    if step is not None:
+        return asked(settings, run, step)
+    found: list[Json] = []
+    for status in ([WAITING], []):
+        found = found or listed(settings, {"run": run, "status": status, "limit": NAMED})["approvals"]
+    if not found or (open_only and len(found) > 1 and found[0]["status"] != WAITING):
         raise NotWaiting(f"run {run} asks for nothing now", hint="see: runnotary approval list")
-    if len(chosen) > 1:
-        asks = ", ".join(one["task"] for one in chosen[:10])
-        raise InvalidInput(f"run {run} asks several things", hint=f"name one of {asks}")
-    return chosen[0]
+    if len(found) > 1:
+        raise InvalidInput(
+            f"run {run} asks several things", hint=f"name one of {', '.join(one['task'] for one in found)}"
+        )
+    return found[0]
 
 
 def _write_answer(settings: Settings, answer: Json) -> None:
@@ -140,7 +133,7 @@ def show(args: Namespace) -> int:
     """Show a request, what it shows, and who answered what."""
     settings = settings_of(args)
     run = document_of(settings, args.run)["id"]
-    request = _chosen(_of_run(settings, run), run, args.step, open_only=False)
+    request = _chosen(settings, run, args.step, open_only=False)
     emit(args.format, request, lambda: _write(request))
     return 0
 
@@ -152,8 +145,7 @@ def _write(request: Json) -> None:
         (request["task"], words.BOLD), "  ", (status, STYLES[status]), "  ", (f"run {short}", words.DIM)
     )
     page.line(words.visible(request["prompt"]))
-    if request["shown"]:
-        page.table([value_row(name, value) for name, value in request["shown"].items()])
+    _write_shown(page, request["shown"])
     page.line(("shown ", words.DIM), request["shown_digest"])
     page.line(("asked ", words.DIM), when(request["asked_at"]), *_until(request))
     page.line(("by ", words.DIM), ", ".join(map(words.visible, request["by"])) or "whoever may approve")
@@ -168,6 +160,18 @@ def _write(request: Json) -> None:
         page.line(("      ", words.DIM), f"runnotary run reject {short} {request['task']} --reason TEXT")
     elif status == WAITING:
         page.line((words.visible(request["why_not"]), words.DIM))
+
+
+def _write_shown(page: Page, shown: dict[str, Json]) -> None:
+    """Write what people decide about: every file, and values as far as they would be read."""
+    for name, value in shown.items():
+        if words.is_file(value) or words.are_files(value):
+            page.table([value_row(name, file) for file in (value if isinstance(value, list) else [value])])
+            continue
+        text = words.value(value, VALUE_WIDTH)
+        page.line((words.visible(name), words.DIM), f"  {text}")
+        if len(text) == VALUE_WIDTH and text.endswith("…"):
+            page.line(("that is not all of it: -o json", words.DIM))
 
 
 def _until(request: Json) -> list[Part]:

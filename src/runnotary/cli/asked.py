@@ -29,6 +29,19 @@ def settings_of(args: Namespace) -> Settings:
     return config.load({name: getattr(args, name) for name in ("home", "durability", "slots", "url")})
 
 
+def with_key(settings: Settings, args: Namespace) -> Settings:
+    """Let the key that was typed count, if one was.
+
+    Raises:
+        InvalidInput: it is empty, as that of a file that is not there: nothing would be checked.
+    """
+    if args.key is None:
+        return settings
+    if not args.key.strip():
+        raise InvalidInput("--key: it is empty", hint="it is a file, or a text: runnotary key show")
+    return msgspec.structs.replace(settings, key=args.key)
+
+
 def settings_of_home(args: Namespace, command: str) -> Settings:
     """Resolve the settings of a command that works on the files of a home and on nothing else.
 

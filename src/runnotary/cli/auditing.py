@@ -35,12 +35,15 @@ def audit(args: Namespace) -> int:
     }
     found: list[Json] = []
     cursor: str | None = None
+    head = not args.cursor
     for page in searched(settings_of(args), said, args.cursor or "", limit):
-        found += page["events"]
         cursor = page["next_cursor"]
-    if args.format == "csv":
-        sys.stdout.write(sheet(AUDITED, found, head=not args.cursor))
-    else:
+        if args.format == "csv":  # page by page: there may be very many
+            sys.stdout.write(sheet(AUDITED, page["events"], head=head))
+            head = False
+        else:
+            found += page["events"]
+    if args.format != "csv":
         document = {"events": found, "next_cursor": cursor}
         emit(args.format, document, lambda: _write(found), each=found, key="position")
     if cursor and args.format != "json":

@@ -99,13 +99,15 @@ def _texts(changed: list[Change], was: Side, now: Side) -> list[str]:
     told: list[str] = []
     for path in sorted({*before, *after}):
         old, new = before.get(path), after.get(path)
-        if old == new:
+        if old and new and old["blob"] == new["blob"]:
             continue
         texts = [_text(side, path, file) for side, file in ((was, old), (now, new))]
         if None in texts:
             told.append(f"{path}: not text, or too long to show")
         else:
-            told += lines(texts[0] or "", texts[1] or "", path)
+            told += lines(texts[0] or "", texts[1] or "", path) or [
+                f"{path}: differs in nothing but line ends"
+            ]
     return told
 
 

@@ -78,6 +78,9 @@ def _failed(error: Exception, argv: Sequence[str]) -> int:
     if sqlite is not None and isinstance(error, sqlite.DatabaseError):
         tell(f"the record cannot be read: {error}", "see: runnotary verify --deep")
         return DAMAGED
+    if isinstance(error, UnicodeEncodeError):
+        tell(f"what was typed is no text in UTF-8: {error.object[:80]}")
+        return USAGE
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         tell(f"{where}{error.strerror}")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from runnotary.app.evidence import asked, change
+from runnotary.app.proof_checks import continuation, proof_of
 from runnotary.cli import words
-from runnotary.cli.asked import settings_of
+from runnotary.cli.asked import settings_of, with_key
 from runnotary.cli.copying import refuse_existing
 from runnotary.cli.listing import when
 from runnotary.cli.output import Page, Part, emit
@@ -36,8 +37,8 @@ def checkpoint(args: Namespace) -> int:
 def proof(args: Namespace) -> int:
     """Print the proof that a run, or an entry of the log, is covered by a checkpoint."""
     name = args.run
-    said = {"entry": int(name)} if name.isascii() and name.isdecimal() and len(name) < 19 else {"run": name}
-    made = asked(settings_of(args), "proof", **said)
+    settings = with_key(settings_of(args), args)
+    made = proof_of(settings, entry=int(name)) if _is_number(name) else proof_of(settings, run=name)
     if args.output:
         _written(args.output, made["proof"], force=args.force)
     else:
@@ -46,23 +47,43 @@ def proof(args: Namespace) -> int:
 
 
 def consistency(args: Namespace) -> int:
-    """Print the proof that the log has only grown since it had OLD entries."""
-    made = asked(settings_of(args), "consistency", old=_size(args.old), new=_size(args.new or "0"))
+    """Print the proof that the log has only grown; from a checkpoint that was kept, check it."""
+    settings, new = with_key(settings_of(args), args), args.new or "0"
+    if _is_number(args.old):
+        made = asked(settings, "consistency", old=int(args.old), new=_size(new))
+    else:
+        made = continuation(settings, _kept(args.old), int(new) if _is_number(new) else _kept(new))
     emit(args.format, made, lambda: _write_path(made), key="new")
     return 0
 
 
 def _write_path(made: Json) -> None:
     page = Page()
-    page.line(f"log of {made['old']} entries is the beginning of that of {made['new']}")
+    checked = "known" in made
+    said = "is the beginning of that of" if checked else "and that of"
+    page.line(("✓ ", "green") if checked else "", f"log of {made['old']} entries {said} {made['new']}")
     for one in made["path"]:
         page.line(one)
+    if checked and not made["known"]:
+        unproven = "its key: from where the log is, unproven; bring the one you know (--key)"
+        page.line(("! ", "yellow"), (unproven, words.DIM), wrap=True)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def _size(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+    if not _is_number(text):
         raise InvalidInput(f"log consistency: {text} is no number of log entries")
     return int(text)
+
+
+def _kept(place: str) -> str:
+    """Read a checkpoint that somebody kept."""
+    if not Path(place).is_file():
+        raise InvalidInput(f"log consistency: {place} is no number of log entries, and no file")
+    return Path(place).read_text("utf-8", "replace")
 
 
 def _written(place: str, text: str, *, force: bool) -> None:

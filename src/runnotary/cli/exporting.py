@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,23 +59,29 @@ def _to_file(settings: Settings, run: str, form: str, target: Path, *, force: bo
     if not force and os.path.lexists(target):
         raise exists
     target.parent.mkdir(parents=True, exist_ok=True)
-    growing = target.with_name(f".{target.name[:100]}.{os.getpid()}")
-    try:
+    with TemporaryDirectory(prefix=".runnotary-", dir=target.parent) as folder:
+        growing = Path(folder) / "export"
         size = asyncio.run(_written(settings, run, form, growing))
-        if force:
-            growing.replace(target)
-        else:
-            target.hardlink_to(growing)
-    except FileExistsError:
-        raise exists from None
-    finally:
-        with suppress(FileNotFoundError):
-            growing.unlink()
+        try:
+            if not force:
+                target.open("xb").close()
+        except FileExistsError:
+            raise exists from None
+        growing.replace(target)
     print(f"{target}: {size:,} bytes")
     if form == BUNDLE:
         print(f"check it: runnotary verify {target}")
 
 
 async def _written(settings: Settings, run: str, form: str, target: Path) -> int:
-    async with session(settings) as engine:
-        return await engine.export(run, form, target)
+    """Write a run to a file in a folder of our own.
+
+    Raises:
+        OSError: and it names the folder that holds ours, if the file alone could not be written.
+    """
+    try:
+        async with session(settings) as engine:
+            return await engine.export(run, form, target)
+    except OSError as wrong:
+        wrong.filename = wrong.filename or str(target.parent.parent)
+        raise

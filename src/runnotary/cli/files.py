@@ -18,7 +18,7 @@ from runnotary.cli.copying import Item
 from runnotary.cli.output import Page, Part, emit
 from runnotary.core.errors import FileMissing, InvalidInput, NotFound
 from runnotary.core.hashing import PREFIX, is_digest
-from runnotary.core.lineage import DEPTH, DEPTH_MAX
+from runnotary.core.lineage import DEPTH, DEPTH_MAX, files_in
 from runnotary.core.lineage_drawing import drawn
 
 Json = Any
@@ -68,7 +68,7 @@ def _named(reader: Reader, document: Json, name: str) -> Item:
     listed = reader.files(reader.resolve(document["id"]))
     made = copying.items_of_steps(reader, document)
     is_tree = {item.blob for item in made if item.tree}
-    is_tree |= {value["$dir"] for value in (document["inputs"] or {}).values() if _is_tree(value)}
+    is_tree |= {value["$dir"] for value in files_in(document["inputs"] or {}) if "$dir" in value}
     output: Json = (document["outputs"] or {}).get(name)
     if output and words.is_file(output):
         return Item(output["name"], words.blob_of(output), "$dir" in output)
@@ -89,10 +89,6 @@ def _named(reader: Reader, document: Json, name: str) -> Item:
         )
         raise InvalidInput(f"{name} names several files: {', '.join(places[:6])}")
     return next(iter(found.values()))
-
-
-def _is_tree(value: Json) -> bool:
-    return isinstance(value, dict) and "$dir" in value
 
 
 def _print(reader: Reader, item: Item) -> None:
@@ -156,8 +152,6 @@ def _write_across(graph: Json) -> None:
         return
     for line in drawn(graph, "text").splitlines():
         page.line(line)
-    if graph["truncated"]:
-        page.line(("there is more: ask with --depth, or from a file further on", words.DIM))
 
 
 def _write_lineage(graph: Json, tasks: list[Json]) -> None:

@@ -23,11 +23,11 @@ def erase_principal(args: Namespace) -> int:
     answer = asyncio.run(
         forgotten(settings, args.principal, args.reason or "", runs=args.runs, dry_run=args.dry_run)
     )
-    emit(args.format, answer, lambda: _write(answer), key="principal")
+    emit(args.format, answer, lambda: _write(answer, runs=args.runs), key="principal")
     return 0
 
 
-def _write(answer: Json) -> None:
+def _write(answer: Json, *, runs: bool) -> None:
     page, would = Page(), "would be " if answer["dry_run"] else ""
     ended = [f"token {token}" for token in answer["tokens"]]
     ended += [f"{', '.join(roles)} in {name}" for name, roles in answer["roles"].items()]
@@ -39,14 +39,14 @@ def _write(answer: Json) -> None:
         page.line(f"{would}erased   {events} of ledger {name}, {ledger['said_again']} said again by you")
         for kept in ledger["kept"]:
             page.line(f"stays   {kept} in ledger {name}: strangers check signatures with it")
-    done = f"{would}erased" if answer["runs_erased"] or answer["dry_run"] else "still there"
+    done = f"{would}erased" if runs else "still there"
     why = {"owned": "theirs", "naming": "names them"}
     for kind, what in why.items():
         for run in answer[kind]:
             page.line(f"{done}   run {run}   {what}{'   held' if run in answer['held'] else ''}")
     for run in answer["mentions"]:
         page.line(f"look yourself   run {run}   the bare name stands in it")
-    if (answer["owned"] or answer["naming"]) and not answer["runs_erased"]:
+    if (answer["owned"] or answer["naming"]) and not runs:
         page.line(("runs go with --runs only; until then they name the person", words.DIM))
     page.line(f"{answer['principal']} {'would be ' if answer['dry_run'] else 'was '}erased")
 

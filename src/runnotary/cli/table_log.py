@@ -9,6 +9,7 @@ from runnotary.cli.options import FORCE, LONG_OUTPUT, NAMESPACE, OUTPUT, RUN, Co
 REASON: Final = Option(("--reason",), "why, for the record", metavar="TEXT")
 TO_FILE: Final = Option(("-o", "--output"), "write it into this file", metavar="FILE", into="output")
 KEY: Final = Option(("key",), "a key, by its id or name", metavar="KEY")
+PINNED: Final = Option(("--key",), "public key that has to have signed it: a file or its text", metavar="PUB")
 
 LOG: Final = (
     Command(
@@ -73,6 +74,7 @@ LOG: Final = (
         "that a run is in the log of a checkpoint",
         (
             RUN._replace(help="a run, or the number of an entry of the log", metavar="RUN|ENTRY"),
+            PINNED,
             TO_FILE,
             FORCE,
             LONG_OUTPUT,
@@ -84,10 +86,12 @@ LOG: Final = (
         "runnotary.cli.evidence:consistency",
         "that the log has only grown since",
         (
-            Option(("old",), "entries that it had", metavar="OLD"),
-            Option(("new",), "entries that it had later; all there are if left out", "maybe", metavar="NEW"),
+            Option(("old",), "entries that it had, or a checkpoint that somebody kept", metavar="OLD|FILE"),
+            Option(("new",), "the same of later; all there is if left out", "maybe", metavar="NEW|FILE"),
+            PINNED,
             OUTPUT,
         ),
+        details="With a FILE the proof is checked here, whoever made it. Exit status 10: the log is another.",
     ),
     Command(("key", "list"), "runnotary.cli.evidence:keys", "every key that ever signed here", (OUTPUT,)),
     Command(

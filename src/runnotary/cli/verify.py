@@ -12,7 +12,7 @@ import msgspec
 from runnotary.app.checks import ROLLED_BACK, backed_up, checked, restored
 from runnotary.app.records import reading
 from runnotary.cli import words
-from runnotary.cli.asked import settings_of, settings_of_home
+from runnotary.cli.asked import settings_of, settings_of_home, with_key
 from runnotary.cli.output import Page, Part, emit
 from runnotary.cli.verify_bundle import is_bundle, verify_bundle
 from runnotary.config import Settings
@@ -27,6 +27,9 @@ THERE: Final = "the server checked its own record; who does not trust it checks 
 
 def verify(args: Namespace) -> int:
     """Check a run, a task, the runs of a flow, or everything. Whatever is damaged is exit status 10."""
+    for name in ("run", "task", "flow", "key", "checkpoint"):
+        if getattr(args, name) == "":  # a variable of a script that nobody set must not check less
+            raise InvalidInput(f"verify: the {name} is empty", hint="runnotary verify --help")
     if sum(map(bool, (args.run, args.task, args.flow))) > 1:
         raise InvalidInput("verify: name a run, a task or a flow", hint="runnotary verify --help")
     if args.record and (args.deep or args.run or args.task or args.flow):
@@ -34,7 +37,7 @@ def verify(args: Namespace) -> int:
     if is_bundle(args.run):
         return verify_bundle(args)
     settings = settings_of(args)
-    document = _there(settings, args) if settings.url else _here(settings, args)
+    document = _there(settings, args) if settings.url else _here(with_key(settings, args), args)
     emit(args.format, document, lambda: _write(Page(), document), key="ok")
     return 0 if document["ok"] else Damaged.exit_code
 
@@ -43,10 +46,11 @@ def _there(settings: Settings, args: Namespace) -> Json:
     """Let the server check its record."""
     from runnotary.app.remote import evidence_there
 
-    if args.key or args.checkpoint or args.record:
+    if args.key is not None or args.checkpoint is not None or args.record:
         raise InvalidInput(
             f"--key, --checkpoint, --record: this reads the files of a home, and {settings.url} is a server",
-            hint="where the server runs: runnotary verify … --home DIR; elsewhere check a bundle",
+            hint="where the server runs: runnotary verify … --home DIR; elsewhere check a bundle, or a "
+            "checkpoint that was kept: runnotary log consistency FILE --key PUB",
         )
     run, task = _named(args)
     said = {"run": run, "task": task, "flow": args.flow or "", "namespace": args.namespace or ""}
@@ -62,8 +66,6 @@ def _here(settings: Settings, args: Namespace) -> Json:
         "record_only": args.record,
         "checkpoint": _text(args.checkpoint),
     }
-    if args.key:
-        settings = msgspec.structs.replace(settings, key=args.key)
     name, task = _named(args)
     try:
         run = _run(settings, name) if name else None
@@ -84,9 +86,9 @@ def _named(args: Namespace) -> tuple[str, str]:
     return args.run or run, task
 
 
-def _text(place: str | None) -> str:
+def _text(place: str | None) -> str | None:
     try:
-        return Path(place).read_text() if place else ""
+        return None if place is None else Path(place).read_text("utf-8")
     except FileNotFoundError:
         raise FileMissing(f"--checkpoint {place}: there is no such file") from None
     except UnicodeDecodeError:

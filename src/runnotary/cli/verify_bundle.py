@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runnotary.cli import words
-from runnotary.cli.asked import settings_of
+from runnotary.cli.asked import settings_of, with_key
 from runnotary.cli.output import Page, Part, emit
 from runnotary.core.errors import Damaged, FileMissing, InvalidInput
 
@@ -32,9 +32,8 @@ def verify_bundle(args: Namespace) -> int:
         raise InvalidInput("--checkpoint is for a home; a bundle holds one of its own", hint="--key KEY")
     if not path.exists():
         raise FileMissing(f"{path} is not here")
-    settings = settings_of(args)
-    key = args.key or settings.key
-    report = bundle_verified(path, key, settings.witness_keys.split())
+    settings = with_key(settings_of(args), args)
+    report = bundle_verified(path, settings.key, settings.witness_keys.split())
     findings = [] if report.ok else [{"code": "bundle", "where": str(path), "message": report.wrong}]
     document = {
         "ok": report.ok,

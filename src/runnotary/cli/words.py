@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from runnotary.core.words import blob_of, brief, is_file, plural, short_digest, tries, value, values, visible
+from runnotary.core.words import (
+    are_files,
+    blob_of,
+    brief,
+    is_file,
+    plural,
+    short_digest,
+    tries,
+    value,
+    values,
+    visible,
+)
 
 __all__ = [
+    "are_files",
     "blob_of",
     "brief",
     "is_file",

@@ -15,7 +15,7 @@ from typing import BinaryIO
 def arriving(output: str | PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new file beside `output`, which takes its place at the end, or goes if that does not come."""
     target = Path(output)
-    growing = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
+    growing = target.with_name(f".runnotary-{secrets.token_hex(8)}")
     try:
         with growing.open("xb") as file:
             yield file

@@ -78,17 +78,24 @@ def requested(
         "prompt": prompt,
         "shown": inline,
         "digest": digest_of(prompt, shown),
+        **terms(asked),
     }
-    if asked.by:
-        request["who"] = list(asked.by)
-    if asked.approvals > 1:
-        request["approvals"] = asked.approvals
-    if asked.reason_required:
-        request["reason"] = "required"
-    if not asked.self_approval:
-        request["self_approval"] = False
     due = now + asked.timeout_ms * 1000 if asked.timeout_ms else 0
     return ev.TaskWaiting(task.key, "approval", due, request, shown_large=large)
+
+
+def terms(asked: Approve) -> Request:
+    """Return what of a request the definition alone decides: who may answer it, how many must, and how."""
+    found: Request = {}
+    if asked.by:
+        found["who"] = list(asked.by)
+    if asked.approvals > 1:
+        found["approvals"] = asked.approvals
+    if asked.reason_required:
+        found["reason"] = "required"
+    if not asked.self_approval:
+        found["self_approval"] = False
+    return found
 
 
 def digest_of(prompt: str, shown: dict[str, Json]) -> str:
@@ -160,17 +167,7 @@ def answered(run: Run, answer: Answer, now: int) -> tuple[ev.Event, ...]:
         ShownOtherwise: the caller saw something else.
         ReasonRequired: the request asks why, and the answer does not say.
     """
-    task = run.tasks.get(answer.key)
-    if task is not None and task.answers and not outstanding(task):
-        raise AlreadyDecided(f"{_told(task)}: nothing was changed")
-    if run.finished is not None:
-        raise AlreadyEnded(f"run {run.text} has already ended: {run.state}")
-    if task is None or not task.request:
-        raise NotWaiting(f"step {answer.key} of run {run.text} asks for nothing yet")
-    if task.state is not State.WAITING:
-        raise NotWaiting(f"step {answer.key} of run {run.text} waits no more: {task.reason or task.state}")
-    if task.due and now >= task.due:
-        raise NotWaiting(f"the time to answer {answer.key} of run {run.text} ended at {time_text(task.due)}")
+    task = _open_request(run, answer.key, now)
     if any(one.by == answer.by.principal for one in task.answers):
         raise AlreadyDecided(
             f"{answer.by.principal} has approved {answer.key} already; {outstanding(task)} more must"
@@ -186,6 +183,31 @@ def answered(run: Run, answer: Answer, now: int) -> tuple[ev.Event, ...]:
     if answer.reason:
         said["reason"] = answer.reason
     return (ev.TaskSignalled(answer.key, answer.by, said),)
+
+
+def _open_request(run: Run, key: str, now: int) -> Task:
+    """Return the task whose request may be answered now."""
+    task = run.tasks.get(key)
+    if task is not None and task.answers and not outstanding(task):
+        raise AlreadyDecided(f"{_told(task)}: nothing was changed")
+    if run.finished is not None:
+        raise AlreadyEnded(f"run {run.text} has already ended: {run.state}")
+    if task is None or not task.request:
+        raise NotWaiting(f"step {key} of run {run.text} asks for nothing yet")
+    if task.state is not State.WAITING:
+        raise NotWaiting(f"step {key} of run {run.text} waits no more: {task.reason or task.state}")
+    if _ending(run, task):
+        raise NotWaiting(f"run {run.text} is being ended, and {key} with it")
+    if task.due and now >= task.due:
+        raise NotWaiting(f"the time to answer {key} of run {run.text} ended at {time_text(task.due)}")
+    return task
+
+
+def _ending(run: Run, task: Task) -> bool:
+    """Tell whether a cancel or a failure is about to end the request, which it may not have done yet."""
+    if run.step_of(task.key).cleanup:
+        return run.cancel is not None and run.cancel.force
+    return run.cancel is not None or run.halted
 
 
 def _told(task: Task) -> str:

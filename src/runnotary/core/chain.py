@@ -61,10 +61,12 @@ def stream_name(stream: bytes) -> str:
 
 
 def named_stream(name: str) -> bytes:
-    """Read the key of a run's stream back from its name; nothing if it is not one."""
-    kind, _, run = name.partition("/")
+    """Read the key of a stream of a run or a ledger back from its name; nothing if it is neither."""
+    kind, _, rest = name.partition("/")
     try:
-        return run_stream(from_text(run)) if kind == _KIND_NAMES[RUN] else b""
+        if kind == _KIND_NAMES[LEDGER]:
+            return ledger_stream(rest)
+        return run_stream(from_text(rest)) if kind == _KIND_NAMES[RUN] else b""
     except ValueError:
         return b""
 

@@ -129,7 +129,13 @@ def _update(run: Run, command: Update) -> tuple[ev.Event, ...]:
     changed = {name: value for name, value in command.set.items() if _plain(was[name]) != _plain(value)}
     if not changed:
         return ()
-    return (ev.RunUpdated(command.by, {name: was[name] for name in changed}, changed),)
+    updated = ev.RunUpdated(command.by, {name: was[name] for name in changed}, changed)
+    if len(ev.encode(updated)) > ev.BODY_MAX:  # each word may be short enough, and all of them too much
+        raise InvalidInput(
+            f"what was said about run {run.text} and what is to be said are more than one event holds",
+            hint="change less at once, or take away first",
+        )
+    return (updated,)
 
 
 def _archive(run: Run, command: Archive) -> tuple[ev.Event, ...]:

@@ -26,6 +26,9 @@ APPROVED: Final = "approved"
 REJECTED: Final = "rejected"
 """What an answer to a request comes to."""
 
+TO_BE_SEEN: Final = ("prompt", "shown")
+"""What of a request only people need: of a thousand that wait, it would be megabytes in memory."""
+
 HELD_UNSAID: Final = "no reason given"
 """What stands for the reason of a hold for which none was said."""
 
@@ -190,7 +193,8 @@ def _waiting(run: Run, event: ev.TaskWaiting, at: int) -> None:
     task = _task(run, event.key)
     run.free.pop(event.key, None)
     _move(run, task, State.RUNNING, at)
-    task.due, task.request = event.due, event.request
+    task.due = event.due
+    task.request = {name: said for name, said in event.request.items() if name not in TO_BE_SEEN}
     if event.waits_for not in ("timer", "child"):
         _move(run, task, State.WAITING, at)
     if event.due:

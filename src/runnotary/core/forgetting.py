@@ -37,6 +37,7 @@ from runnotary.core.events import (
     StreamErased,
 )
 from runnotary.core.ledger import HOME, SALT
+from runnotary.core.principals import is_principal
 from runnotary.core.times import to_text as time_text
 
 Json = Any
@@ -50,6 +51,9 @@ TEXTS: Final = frozenset({"reason", "title", "description", "name"})
 _PART: Final = r"[\w@+~|:=-]"
 """What a name goes on with; a dot may also end a sentence, or begin the ending of a file."""
 
+_NO_KIND: Final = "".join(rf"(?<!\b{kind}:)" for kind in ("user", "service", "group", "role"))
+"""Before a bare name: with another kind it is somebody else's."""
+
 SEQS_MAX: Final = 5_000
 """Events that one tombstone names at most, for it to stay well under the size of an event."""
 
@@ -61,14 +65,15 @@ class Person:
         self.principal: Final = principal
         kind, _, name = map(re.escape, principal.partition(":"))
         self._whole: Final = re.compile(rf"(?<!{_PART}){kind}:{name}(?!\.?{_PART})")
-        self._word: Final = re.compile(rf"(?<![\w:.@-])(?:{kind}:)?{name}(?!\.?[\w@-])")
-        self._mention: Final = re.compile(rf"(?<!{_PART}){name}(?!{_PART})")
+        bare = f"{_NO_KIND}(?i:{name})"
+        self._word: Final = re.compile(rf"(?<![\w.@-])(?:{kind}:{name}|{bare})(?!\.?[\w@-])")
+        self._mention: Final = re.compile(rf"(?<!\w){name}(?!\w)", re.IGNORECASE)
 
     def is_in(self, value: Json, field: str = "") -> bool:
         """Tell whether a value names the person; where people write what they like, the bare name counts."""
         if isinstance(value, str):
             pattern = self._word if field in TEXTS else self._whole
-            return pattern.search(value) is not None
+            return pattern.search(value.replace(ERASED, "")) is not None
         if isinstance(value, dict):
             return any(self.is_in(part, name) or self.is_in(name) for name, part in value.items())
         if isinstance(value, list | tuple):
@@ -79,13 +84,13 @@ class Person:
         """Tell whether an event names the person."""
         return self.is_in(msgspec.to_builtins(event))
 
-    def is_written_in(self, text: str) -> bool:
-        """Tell whether a text has the whole name, kind included, anywhere."""
-        return self._whole.search(text) is not None
+    def is_written_in(self, value: Json) -> bool:
+        """Tell whether a value has the whole name, kind included, anywhere."""
+        return any(self._whole.search(text) for text in _texts(value))
 
-    def is_mentioned_in(self, text: str) -> bool:
-        """Tell whether a text has the bare name as a word: whoever it means."""
-        return self._mention.search(text) is not None
+    def is_mentioned_in(self, value: Json) -> bool:
+        """Tell whether a value has the bare name as a word, whoever it means, beside names of others."""
+        return any(self._mention.search(text) for text in _texts(value) if not is_principal(text))
 
     def without(self, event: T) -> T:
         """Return an event with the name out of its texts."""
@@ -99,6 +104,19 @@ class Person:
         if isinstance(value, list | tuple):
             return [self._clean(part, "") for part in value]
         return value
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Yield every text in a value, names of fields as well."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield name
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
 
 
 class Forgotten(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ Rules of this file:
 
 1. Names of files, labels and flows are other people's words: a node's name in a drawing is its number, and
    what stands in a label is written so that no reader of the drawing takes it for anything else.
-2. The same graph is the same text.
+2. The same graph is the same text. If it is not all there is, its drawing shows that.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Graph = Mapping[str, Any]
 Form = Literal["text", "mermaid", "dot"]
 LONGEST: Final = 80
 SHORT_RUN: Final = 12
+MORE: Final = "there is more than was followed"
 NAMELESS: Final = "(no name)"
 """An empty label is none to Mermaid."""
 
@@ -85,6 +86,8 @@ def _text(graph: Graph) -> Iterator[str]:
             for kind, other in told:
                 kind = f"{kind} by" if kind == "triggered" else "derived from" if kind == "derived" else kind
                 yield f"  {kind.replace('_', ' ')}  {title(other)}"
+    if graph.get("truncated"):
+        yield f"{MORE}: ask for more depth, or from a file further on"
 
 
 # --- Mermaid ---------------------------------------------------------------------------------------
@@ -99,6 +102,8 @@ def _mermaid(graph: Graph) -> Iterator[str]:
     for edge in graph["edges"]:
         arrow = "-->" if edge["type"] in _PLAIN else f"-. {edge['type'].replace('_', ' ')} .->"
         yield f"  {numbers[edge['from']]} {arrow} {numbers[edge['to']]}"
+    if graph.get("truncated"):
+        yield f'  more["{MORE}"]'
 
 
 def _in_mermaid(text: str) -> str:
@@ -118,6 +123,8 @@ def _dot(graph: Graph) -> Iterator[str]:
     for edge in graph["edges"]:
         style = "" if edge["type"] in _PLAIN else f' [style=dashed, label="{edge["type"].replace("_", " ")}"]'
         yield f"  {numbers[edge['from']]} -> {numbers[edge['to']]}{style};"
+    if graph.get("truncated"):
+        yield f'  more [label="{MORE}", shape=plaintext];'
     yield "}"
 
 

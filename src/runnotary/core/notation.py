@@ -10,6 +10,8 @@ import re
 from typing import Any, Final
 
 DURATION_MAX_MS: Final = 366 * 86_400_000
+AGE_MAX_MS: Final = 9_999 * 86_400_000
+AGE_FORM: Final = "an age such as 90m, 12h, 30d or 3650d"
 DURATION_FORM: Final = "a duration such as 500ms, 2s, 10m, 1h30m or 1d, or a number of seconds"
 
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -19,12 +21,12 @@ _DURATION: Final = re.compile(
 )
 
 
-def milliseconds(value: Any) -> int | None:
-    """Return a duration in ms, or None if the value is not one."""
+def milliseconds(value: Any, most: int = DURATION_MAX_MS) -> int | None:
+    """Return a duration in ms, or None if the value is not one of at most `most` ms."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return round(value * 1000) if 0 <= value <= DURATION_MAX_MS / 1000 else None
+        return round(value * 1000) if 0 <= value <= most / 1000 else None
     if not isinstance(value, str) or not value:
         return None
     found = _DURATION.fullmatch(value.strip())
@@ -32,7 +34,7 @@ def milliseconds(value: Any) -> int | None:
         return None
     parts = zip(found.groups(), _UNITS.values(), strict=True)
     total = sum(round(float(number) * unit) for number, unit in parts if number)
-    return total if total <= DURATION_MAX_MS else None
+    return total if total <= most else None
 
 
 def canonical_duration(ms: int) -> str:

@@ -37,7 +37,8 @@ PROOF: Final = "c2sp.org/tlog-proof@v1"
 BUNDLE: Final = "runnotary.bundle1"
 """How the manifest of a bundle begins, so that no note of another kind can be taken for one."""
 
-_NAME: Final = re.compile(r"[^\s+]{1,200}")
+_NAME: Final = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+"""What a signature line can carry: no space, and nothing that a note may not hold."""
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 

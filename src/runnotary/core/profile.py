@@ -52,7 +52,8 @@ class Profile(msgspec.Struct, frozen=True):
         Raises:
             ReasonRequired: it does not, and must.
         """
-        if change in self.reasons and not reason.strip():
+        seen = any(letter.isprintable() and not letter.isspace() for letter in reason)
+        if change in self.reasons and not seen:
             raise ReasonRequired(
                 f"to {change} needs a reason under the profile {self.name}", hint="say why: --reason TEXT"
             )

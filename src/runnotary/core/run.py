@@ -115,7 +115,7 @@ class Task:
         self.progress: int | None = None
         self.message = ""
         self.group: Group | None = None
-        self.request: dict[str, Json] = {}
+        self.request: dict[str, Json] = {}  # without what it shows
         self.answers: tuple[Answered, ...] = ()
 
     @property

@@ -1,7 +1,8 @@
 """Rows as CSV (RFC 4180) that a spreadsheet opens without doing what a cell says.
 
-A cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return gets an apostrophe before it, which a
-spreadsheet takes for "this is text": whoever reads the file with a program takes it off again.
+A cell that begins with `=`, `+`, `-`, `@` (also of full width), a tab, the end of a line or an apostrophe
+gets an apostrophe before it, which a spreadsheet takes for "this is text": whoever reads the file with a
+program takes that one off again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 Json = Any
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", *"\t\r\n", "'")
 AUDITED: Final = (
     *("time", "who", "authenticated_by", "role", "what", "namespace", "run", "subject", "why", "was", "set"),
     *("stream", "seq", "position"),

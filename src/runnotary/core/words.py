@@ -35,11 +35,16 @@ def blob_of(value: Json) -> str:
     return str(value.get("$file") or value["$dir"])
 
 
+def are_files(value: Json) -> bool:
+    """Tell whether a value is a list of files and directories, and of nothing else."""
+    return isinstance(value, list) and bool(value) and all(is_file(one) for one in value)
+
+
 def value(given: Json, width: int = 60) -> str:
     """Write a value on one line: text as it is, a file by its name and digest, the rest as JSON."""
     if is_file(given):
         return f"{visible(given['name'])} {short_digest(blob_of(given))}"
-    if isinstance(given, list) and given and all(is_file(one) for one in given):
+    if are_files(given):
         return f"{visible(given[0]['name'])} ×{len(given)}"
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, separators=(",", ":"))
     text = visible(text)

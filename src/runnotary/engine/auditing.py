@@ -13,9 +13,10 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import takewhile
 from time import monotonic
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -35,8 +36,11 @@ PIECE: Final = 256
 SECONDS: Final = 0.25
 """What one page may take."""
 
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+"""A position, or the seq of an event: anybody can write a cursor."""
+
 ENGINE: Final = "engine"
-HIDDEN: Final = frozenset({"salt", "hash"})
+HIDDEN: Final = {ev.EngineNoted: ("data", "salt"), ev.AccessChanged: ("set", "hash")}
 OF_READERS: Final = (ev.DefinitionChanged, ev.StreamErased)
 TYPES: Final = frozenset(ev.NAMES.values())
 KINDS: Final = frozenset(name.partition(".")[0] for name in TYPES)
@@ -80,7 +84,7 @@ class Auditing:
         for name in asked.what:
             if name not in TYPES | KINDS:
                 raise InvalidInput(f"no event {name[:80]}{did_you_mean(name, TYPES)}")
-        start = place(asked.listing, after, tuple[int, int]) if after else None
+        start = place(asked.listing, after, tuple[_Number, _Number]) if after else None
         until, found = monotonic() + SECONDS, list[Json]()
         walk = _Walk(self._store, asked, run, who, self._people_of)
         for change, entry in walk.entries(start):
@@ -125,11 +129,9 @@ class _Walk:
     def _of(self, change: Change, beyond: int | None) -> Iterator[tuple[Change, Recorded | None]]:
         entries: list[Recorded] = []
         if self._may_read(change.stream):
-            try:
-                reading = self._store.read(change.stream, change.from_seq - 1)
-                entries = list(takewhile(lambda entry: entry.seq <= change.seq, reading))
-            except Damaged:  # for `verify` to say
-                entries = []
+            reading = self._store.read(change.stream, change.from_seq - 1)
+            with suppress(Damaged):  # what cannot be read is for `verify` to say
+                entries.extend(takewhile(lambda entry: entry.seq <= change.seq, reading))
         if self._asked.newest:
             entries.reverse()
         for entry in entries:
@@ -198,7 +200,7 @@ class _Walk:
     def document(self, change: Change, entry: Recorded) -> Json:
         """Return an event as a search tells it."""
         event, by = entry.event, _by(entry.event)
-        said = _shown(msgspec.to_builtins(event))
+        said = _shown(event)
         return {
             "position": change.pos,
             "stream": stream_name(change.stream),
@@ -235,7 +237,10 @@ def _subject(event: ev.Event) -> str:
     return next((str(found) for name in names if (found := getattr(event, name, ""))), "")
 
 
-def _shown(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {name: _shown(part) for name, part in value.items() if name not in HIDDEN}
-    return value
+def _shown(event: ev.Event) -> Json:
+    """Return what an event says, but for what nobody is told."""
+    said = msgspec.to_builtins(event)
+    part, secret = HIDDEN.get(type(event), ("", ""))
+    if part in said:
+        said[part] = {name: value for name, value in said[part].items() if name != secret}
+    return said

@@ -10,13 +10,16 @@ from __future__ import annotations
 import binascii
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from runnotary.core.errors import InvalidInput
 
 Json = Any
+Id = Annotated[str, msgspec.Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+"""The id of a run, where a place holds one: anybody can write a cursor."""
+
 CHECK_SIZE: Final = 12
 DOMAIN: Final = b"runnotary.cursor1"
 MARK: Final = "c"  # base64 may begin with "-", which a command line reads as an option

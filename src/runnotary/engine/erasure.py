@@ -18,8 +18,8 @@ from typing import Any, Final
 import msgspec
 
 from runnotary.core import principals
-from runnotary.core.chain import ENGINE_ACTOR, RUN, Recorded, actor_id, ledger_stream, stream_name
-from runnotary.core.errors import Conflict, Held, InvalidInput, NotEnded
+from runnotary.core.chain import ENGINE_ACTOR, NONCE_SIZE, RUN, Recorded, actor_id, ledger_stream, stream_name
+from runnotary.core.errors import Conflict, Damaged, Held, InvalidInput, NotEnded
 from runnotary.core.events import By, EngineNoted, Event
 from runnotary.core.forgetting import Forgotten, Person, forget, salts, tombstones
 from runnotary.core.ids import to_text
@@ -28,6 +28,7 @@ from runnotary.core.rows import FlowRow, RunRow
 from runnotary.engine.access import Access
 from runnotary.engine.parts import Parts
 from runnotary.engine.retention import Retention
+from runnotary.engine.submission import checked
 from runnotary.ports import Append, Refusal
 
 Json = Any
@@ -118,12 +119,12 @@ class Forgetting:
         """Erase a person, with the runs that name them if `runs`; return what was done.
 
         Raises:
-            InvalidInput: nobody who could act, whoever asks, or a reason that names them.
+            InvalidInput: nobody who could act, whoever asks, or a reason that names them or cannot be one.
             NotEnded, Held: of a run that would have to go. Nothing was erased.
             Conflict: somebody else writes into the home.
         """
         plan = await asyncio.to_thread(self.plan, principal, by)
-        if not reason or plan.person.is_in(reason, "reason"):
+        if not checked(reason).strip() or plan.person.is_in(reason, "reason"):
             raise InvalidInput("give a reason, and do not name the person in it: the reason stays")
         if runs:
             _may_go(plan.runs)
@@ -149,10 +150,10 @@ class Forgetting:
         written: dict[bytes, bool] = {}
         for stream, bodies in store.saying(bare.encode()):
             if stream[:1] == RUN:
-                texts = [body.decode("utf-8", "replace") for body in bodies]
-                if any(map(person.is_written_in, texts)):
+                values = [_said(stream, body) for body in bodies]
+                if any(map(person.is_written_in, values)):
                     written[stream[1:]] = True
-                elif any(map(person.is_mentioned_in, texts)):
+                elif any(map(person.is_mentioned_in, values)):
                     written.setdefault(stream[1:], False)
         named = [store.run(run) for run, whole in written.items() if whole]
         mentions = tuple(to_text(run) for run, whole in written.items() if not whole)
@@ -190,10 +191,17 @@ class Forgetting:
         now: int,
         actor: bytes,
     ) -> Append:
-        seq, _ = self._parts.store.head(ledger_stream(name))
-        at = max(now, recorded[-1].at)
+        last = recorded[-1]  # a ledger ends in what was said, never in what was erased
+        at = max(now, last.at)
         rows = tuple(_changed_flows(name, recorded, frozenset(seqs), said, at))
-        return Append(ledger_stream(name), seq, said, at, actor, rows, (), seqs)
+        return Append(ledger_stream(name), last.seq, said, at, actor, rows, (), seqs)
+
+
+def _said(stream: bytes, body: bytes) -> Json:
+    try:
+        return msgspec.json.decode(memoryview(body)[NONCE_SIZE:])
+    except msgspec.DecodeError:
+        raise Damaged([f"{stream_name(stream)}: what an event says cannot be read"]) from None
 
 
 def _may_go(rows: tuple[RunRow, ...]) -> None:

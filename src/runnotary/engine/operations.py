@@ -22,6 +22,7 @@ from runnotary.core.errors import Changed, Conflict, FlowNotFound, InvalidInput,
 from runnotary.core.hashing import canonical, digest, digest_text, is_digest
 from runnotary.core.ids import from_text, to_text
 from runnotary.core.permissions import EVERYWHERE, Action, People, Who, granted, require
+from runnotary.core.profile import Change
 from runnotary.core.queries import RunQuery
 from runnotary.core.states import TERMINAL
 from runnotary.engine.access import Access
@@ -202,6 +203,10 @@ class Operations(Questions):
         if said:
             await self._service.update(row.id, who.by, said, if_seq=seq)
         return self.run(who, to_text(row.id))
+
+    def asks_why(self, change: Change) -> bool:
+        """Tell whether the profile of the home wants a reason for a change."""
+        return change in self._service.profile.reasons
 
     async def cancel(
         self, who: Who, name: str, reason: str = "", grace_ms: int = 10_000, force: bool = False

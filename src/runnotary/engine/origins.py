@@ -8,14 +8,17 @@ Rules of this file:
    is made again after it was used is a node of its own, `file:sha256:…@RUN`.
 3. A run that the caller may not see is not there, and nothing is found through it. The store leaves it out,
    so that neither counts nor limits tell of it.
+4. What one question may cost is bounded: runs, their events, and how often runs and contents meet. Whatever
+   was left out, also by the depth that was asked for, the answer is `truncated`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
+from runnotary.core import trees
 from runnotary.core.errors import BlobNotFound, Damaged, RunNotFound
 from runnotary.core.hashing import digest
 from runnotary.core.ids import to_text
@@ -29,12 +32,16 @@ from runnotary.core.words import short_digest
 from runnotary.ports import Store
 
 Json = Any
+One = TypeVar("One")
 RUNS_MAX: Final = 500
-CONTENTS_MAX: Final = 10_000
-"""More than so many make the answer `truncated`."""
+EVENTS_MAX: Final = 100_000
+"""Of all runs together whose lineage is looked at; one alone may have more."""
 
-EMPTY: Final = digest(b"")
-"""Many files are empty; none of them came from another."""
+LINKS_MAX: Final = 25_000
+"""Times that a run is met at a content, and a content at a run."""
+
+EMPTY: Final = frozenset({digest(b""), digest(trees.manifest(()))})
+"""Many files and folders are empty; none of them came from another."""
 
 
 class Place(NamedTuple):
@@ -86,19 +93,28 @@ class Origins:
         self._shown: Final = shown
         self._nodes: Final[dict[str, Json]] = {}
         self._edges: Final[dict[tuple[str, str], Json]] = {}
+        self._around: Final[set[tuple[str, str]]] = set()
+        """Edges that would lead around in a circle: what leads somewhere once does so ever after."""
         self._nexts: Final[dict[str, list[str]]] = {}
         self._entered: Final[set[str]] = set()
         self._insides: Final[dict[bytes, Inside]] = {}
-        self._contents = 0
+        self._runs_max, self._links_max = RUNS_MAX, LINKS_MAX
+        self._links = self._events = 0
         self._truncated = False
 
     def answer(self, blob: str, direction: Direction, depth: int) -> Json:
         """Return the graph around a content, as a document."""
         start = self._file(f"file:{blob}", blob, ())
         if direction != "down":
+            share = 2 if direction == "both" else 1  # however many made it, there is room for who used it
+            self._runs_max, self._links_max = RUNS_MAX // share, LINKS_MAX // share
             self._walk(start, blob, depth, up=True)
         if direction != "up":
+            self._runs_max, self._links_max = RUNS_MAX, LINKS_MAX
             self._walk(start, blob, depth, up=False)
+        for node in self._nodes.values():
+            if node["type"] == "file":
+                node["names"] = list(node["names"])
         return {
             "blob": blob,
             "direction": direction,
@@ -113,7 +129,10 @@ class Origins:
         met: set[tuple[str, bytes]] = set()
         while places:
             place = places.popleft()
-            if place.level >= depth or (place.level and place.blob == EMPTY):
+            if place.level and place.blob in EMPTY:
+                continue
+            if place.level >= depth:
+                self._truncated = self._truncated or bool(self._store.runs_with(self._query(place, 1, up=up)))
                 continue
             for row in self._runs(place, up=up):
                 if up:
@@ -139,32 +158,35 @@ class Origins:
 
     def _runs(self, place: Place, *, up: bool) -> list[RunRow]:
         """Return the runs that made a content before it was met, or used it afterwards."""
-        self._contents += 1
-        if self._contents > CONTENTS_MAX:
+        most = min(self._runs_max, self._links_max - self._links)
+        if most <= 0:
             self._truncated = True
             return []
-        query = ContentQuery(
+        rows = self._store.runs_with(self._query(place, most + 1, up=up))
+        self._truncated = self._truncated or len(rows) > most
+        return [row for row in self._some(rows[:most]) if row.id in self._insides or self._looked_at(row)]
+
+    def _query(self, place: Place, limit: int, *, up: bool) -> ContentQuery:
+        return ContentQuery(
             blob=place.blob,
             made=up,
             before=place.run if up else None,
             after=None if up else place.run,
             visible=self._shown,
-            limit=RUNS_MAX + 1,
+            limit=limit,
         )
-        room = RUNS_MAX - len(self._insides)
-        kept: list[RunRow] = []
-        for row in self._store.runs_with(query):
-            if row.id not in self._insides:
-                if room <= 0:
-                    self._truncated = True
-                    continue
-                found = self._graph(row)
-                if found is None:
-                    continue
-                room -= 1
-                self._insides[row.id] = Inside(found)
-            kept.append(row)
-        return kept
+
+    def _looked_at(self, row: RunRow) -> bool:
+        """Look at the lineage of a run, if there is room for it and it is still there."""
+        if len(self._insides) >= self._runs_max or (self._insides and self._events + row.seq > EVENTS_MAX):
+            self._truncated = True
+            return False
+        found = self._graph(row)
+        if found is None:
+            return False
+        self._events += row.seq
+        self._insides[row.id] = Inside(found)
+        return True
 
     # --- within a run --------------------------------------------------------------------------------
 
@@ -184,7 +206,7 @@ class Origins:
         given = {node["blob"] for node in behind if "input" in node["roles"]}
         return [
             Place(self._taken(row, f"file:{blob}", blob), blob, row.id, place.level + 1)
-            for blob in sorted(given)
+            for blob in self._some(sorted(given))
         ]
 
     def _after(self, row: RunRow, place: Place) -> list[Place]:
@@ -194,14 +216,20 @@ class Origins:
         """
         own = self._insides[row.id]
         places: dict[str, Place] = {}
-        for node in own.reached(own.taken(place.blob), own.ahead):
-            blob = node["blob"]
-            if blob not in own.given:
-                key = f"file:{blob}"
-                if "output" in node["roles"] or node["id"] not in own.ahead:
-                    key = self._generated(row, key, blob)
-                places[blob] = Place(key, blob, row.id, place.level + 1, row)
+        found = own.reached(own.taken(place.blob), own.ahead)
+        for node in self._some([node for node in found if node["blob"] not in own.given]):
+            key, blob = f"file:{node['blob']}", node["blob"]
+            if "output" in node["roles"] or node["id"] not in own.ahead:
+                key = self._generated(row, key, blob)
+            places[blob] = Place(key, blob, row.id, place.level + 1, row)
         return list(places.values())
+
+    def _some(self, found: list[One]) -> list[One]:
+        """Return as many of these as there is room for."""
+        room = max(0, self._links_max - self._links)
+        self._truncated = self._truncated or len(found) > room
+        self._links += min(len(found), room)
+        return found[:room]
 
     # --- the graph -----------------------------------------------------------------------------------
 
@@ -233,7 +261,8 @@ class Origins:
         """Put an edge in, unless it would lead around in a circle."""
         if (source, target) in self._edges:
             return True
-        if self._leads(target, source):
+        if (source, target) in self._around or self._leads(target, source):
+            self._around.add((source, target))
             return False
         more = {name: value for name, value in said.items() if value}
         self._edges[source, target] = {"from": source, "to": target, "type": kind, **more}
@@ -259,11 +288,11 @@ class Origins:
         """Return a node of a content, made if it is not there; `known` are those of runs' own lineages."""
         node = self._nodes.setdefault(
             key,
-            {"id": key, "type": "file", "name": short_digest(blob), "blob": blob, "size": None, "names": []},
+            {"id": key, "type": "file", "name": short_digest(blob), "blob": blob, "size": None, "names": {}},
         )
         for one in known:
-            node["names"] += [name for name in one["names"] if name not in node["names"]]
-            node["name"], node["size"] = node["names"][0], one["size"]
+            node["names"] |= dict.fromkeys(one["names"])
+            node["name"], node["size"] = next(iter(node["names"])), one["size"]
         return key
 
     def _run(self, row: RunRow) -> str:

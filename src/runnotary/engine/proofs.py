@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from base64 import b64encode
 from typing import Any, Final, Protocol
@@ -48,6 +49,7 @@ class Proofs:
         """`check` verifies a run, the runs of a flow or everything, and returns what it found."""
         self._check: Final = check
         self._checking: Final = threading.Lock()
+        self._changing: Final = asyncio.Lock()
         self._log: Final = log
         self._store: Final = parts.store
         self._questions: Final = questions
@@ -193,7 +195,8 @@ class Proofs:
         if name and not notes.is_name(name):
             raise InvalidInput("a key's name has no spaces and no `+`, and at most 200 letters")
         by = msgspec.structs.replace(who.by, role=role)
-        key = await self._log.change_key(name, "retired", by, reason)
+        async with self._changing:
+            key = await self._log.change_key(name, "retired", by, reason)
         return self._key(who, key.text)
 
     async def revoke(self, who: Who, key: str, reason: str = "") -> Json:
@@ -206,14 +209,18 @@ class Proofs:
         role = require(who.caller, Action.ADMINISTER, People(EVERYWHERE))
         known = self._key(who, key)
         by = msgspec.structs.replace(who.by, role=role)
-        if known["status"] == "revoked":
-            raise Conflict(f"key {known['id']} is revoked already")
-        if known["status"] == "active":
-            await self._log.change_key("", "revoked", by, reason)
-        else:
-            fact = KeyChanged(known["key"], "revoked", by, reason)
-            actor = chain.actor_id(self._store.home_salt(), by.principal)
-            await self._ledger.append("default", actor, lambda now: (fact, ()))
+        async with self._changing:
+            if known["status"] == "active":
+                await self._log.checkpoint()  # a key whose file is gone is out of use from here on
+            known = self._key(who, known["key"])
+            if known["status"] == "revoked":
+                raise Conflict(f"key {known['id']} is revoked already")
+            if known["status"] == "active":
+                await self._log.change_key("", "revoked", by, reason)
+            else:
+                fact = KeyChanged(known["key"], "revoked", by, reason)
+                actor = chain.actor_id(self._store.home_salt(), by.principal)
+                await self._ledger.append("default", actor, lambda now: (fact, ()))
         return self._key(who, known["key"])
 
     def _key(self, who: Who, name: str) -> Json:

@@ -36,7 +36,7 @@ from runnotary.core.rows import FlowRow, RunRow
 from runnotary.core.telling import entry_of
 from runnotary.core.times import to_text as time_text
 from runnotary.engine.auditing import Auditing, Search
-from runnotary.engine.cursors import cursor, place
+from runnotary.engine.cursors import Id, cursor, place
 from runnotary.engine.reader import Reader
 
 Json = Any
@@ -45,8 +45,7 @@ LOOKS: Final = 5
 """A run that grows while its document is made is looked at again, so often at most."""
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_Id = Annotated[str, msgspec.Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
-_AfterRun = tuple[_Number | str | None, _Id]
+_AfterRun = tuple[_Number | str | None, Id]
 """Where a page of runs ends: the value that they are ordered by, and the id."""
 
 _PAGING: Final = {"limit": 50, "offset": 0, "after": None, "visible": None}

@@ -20,7 +20,7 @@ from runnotary.core.errors import FlowNotFound, InvalidDefinition, InvalidInput,
 from runnotary.core.flow import Flow
 from runnotary.core.hashing import NotCanonical, digest_text
 from runnotary.core.ids import TEXT_LENGTH, from_text, is_id, to_text
-from runnotary.core.lineage import DEPTH, Direction, Graph, graph
+from runnotary.core.lineage import DEPTH, Direction, Graph, blob_of, files_in, graph
 from runnotary.core.lineage_words import words
 from runnotary.core.permissions import People, Visible
 from runnotary.core.queries import RunQuery
@@ -161,9 +161,8 @@ class Reader:
         document = self.document(row)
         found: list[Json] = []
         for name, value in (document["inputs"] or {}).items():
-            if isinstance(value, dict) and ("$file" in value or "$dir" in value):
-                blob = value.get("$file") or value["$dir"]
-                found.append(_file("input", None, name, value["name"], blob, value["size"]))
+            for file in files_in(value):
+                found.append(_file("input", None, name, file["name"], blob_of(file), file["size"]))
         for path, code in self.flow_of(row.definition).code.items():
             found.append(_file("code", None, path, path, code.blob, code.size))
         for task in self.tasks(row):

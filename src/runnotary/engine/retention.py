@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -34,6 +34,7 @@ from runnotary.core.errors import (
     Held,
     NotEnded,
     NotFound,
+    NotRecorded,
     RunnotaryError,
 )
 from runnotary.core.evidence import Named, blobs_in, blobs_in_value
@@ -63,6 +64,9 @@ TOGETHER: Final = 64
 
 GATHERED: Final = 8192
 """Runs for which the log is read once at most: what is known of each takes a few kilobytes meanwhile."""
+
+REMEMBERED: Final = 50_000
+"""Blobs that went, of which it is known that they did."""
 
 SCRUBBED_AT_ONCE: Final = 64 * 1024 * 1024
 """Bytes of a database that is written anew right after an erasure: that takes well under a second."""
@@ -135,8 +139,12 @@ class Retention:
         self._actor_of: Final = actor_of
         self._permit: Final = permit
         self._may: Final = may
-        self.discarded: Final[set[str]] = set()
-        """Blobs that went while this process lives: whoever names one must look whether it is back."""
+        self._discarded: set[str] | None = set()
+        """Blobs that went while this process lives; None if they are too many to remember."""
+
+    def may_be_gone(self, blob: str) -> bool:
+        """Tell whether a blob may have gone since it was read: whoever names it has to look."""
+        return self._discarded is None or blob in self._discarded
 
     async def archive(self, run_id: bytes, by: ev.By, reason: str, *, on: bool) -> None:
         """Take a run that is over out of the lists, or put it back.
@@ -177,7 +185,10 @@ class Retention:
             RunNotFound, PermissionDenied, NotEnded, Held, Changed: as for `purge`.
         """
         await self._take(run_id, by, reason, bodies=True)
-        await self._parts.store.scrub(SCRUBBED_AT_ONCE)
+        try:
+            await self._parts.store.scrub(SCRUBBED_AT_ONCE)
+        except NotRecorded as full:  # what is promised is done; this takes as much room as the database has
+            log.warning("free space may still hold what run %s said: %s", to_text(run_id), full.message)
 
     async def erase_many(self, rows: Sequence[RunRow], by: ev.By, reason: str) -> list[bytes]:
         """Erase runs as `erase` does; return the ids of those that went."""
@@ -191,6 +202,7 @@ class Retention:
         self._parts.profile.require_reason(Change.ERASE if bodies else Change.PURGE, reason)
         burial = await asyncio.to_thread(lambda: self._burial(row, bodies=bodies))
         leaving = await asyncio.to_thread(Leaving, [burial], self._parts.store)
+        _, by = self._permit(run_id, by, Action.PURGE)  # the log was read meanwhile, which may take long
         await self._bury([(burial, by)], by, reason)
         await self._discard([burial], leaving)
 
@@ -202,7 +214,7 @@ class Retention:
         """
         if action == "purge" and not dry_run:
             self._parts.profile.require_reason(Change.PURGE, reason)
-        rows = list(self._chosen(query, by, action, older_than))
+        rows = self._chosen(query, by, action, older_than)
         if dry_run:
             return [row.id for row in rows]
         gone: list[bytes] = []
@@ -348,7 +360,10 @@ class Retention:
 
     async def _discard(self, buried: Sequence[Burial], leaving: Leaving) -> None:
         named, unused = await asyncio.to_thread(leaving.after, buried)
-        self.discarded.update(unused)
+        if self._discarded is not None:
+            self._discarded |= unused
+            if len(self._discarded) > REMEMBERED:
+                self._discarded = None
         gone = await self._parts.blobs.discard(list(named.items()), unused)
         leaving.stayed(buried, unused.difference(gone))
 
@@ -364,8 +379,10 @@ def _tombstone(erasure: Erasure, by: ev.By, reason: str) -> ev.StreamErased:
     )
 
 
-def _pieces(many: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (many[start : start + size] for start in range(0, len(many), size))
+def _pieces(many: Iterable[T], size: int) -> Iterator[list[T]]:
+    each = iter(many)
+    while piece := list(islice(each, size)):
+        yield piece
 
 
 def _namespace(burial: Burial) -> str:

@@ -21,6 +21,7 @@ from runnotary.core.definition import Words
 from runnotary.core.errors import (
     AlreadyEnded,
     BlobNotFound,
+    InvalidInput,
     InvalidRunInput,
     KeyReused,
     PermissionDenied,
@@ -80,7 +81,7 @@ class Service:
         self._clock: Final = parts.clock
         self._chance: Final = parts.chance
         self._flow_of: Final = parts.flow_of
-        self._profile: Final = parts.profile
+        self.profile: Final = parts.profile
         self._durability: Final = durability
         self._caller_of: Final = caller_of
         self._ledger: Final = LedgerWriter(parts)
@@ -111,7 +112,7 @@ class Service:
             said = (definition, words.version, words.title, words.description)
             if known and (known.definition, known.version, known.title, known.description) == said:
                 return None
-            if self._profile.one_meaning and words.version:
+            if self.profile.one_meaning and words.version:
                 self._see_version_is_free(namespace, words, definition)
             change = ev.DefinitionChanged(
                 flow=words.flow,
@@ -214,7 +215,8 @@ class Service:
         self._want(submission.definition)
         flow: Flow = self._flow_of(submission.definition)
         inputs = complete(flow, submission.inputs)
-        await self._want_all(blobs_in_value(inputs))
+        code = (Named(file.blob, "bytes") for file in flow.code.values())
+        await self._want_all([*blobs_in_value(inputs), *code])
         words = submission.words
         flow_id = submission.flow_id
         if words.flow and not flow_id:
@@ -246,6 +248,8 @@ class Service:
             key=key,
             key_body=body,
         )
+        if len(ev.encode(created)) > ev.BODY_MAX:
+            raise InvalidInput("what is said about the run is more than one event holds", hint="say less")
         run_id = self._new_id()
         await self._engine.create(run_id, created, self._actor(by))
         return run_id
@@ -262,11 +266,11 @@ class Service:
         row, by = self._permitted(run_id, by, Action.CANCEL)
         if row.status == State.CANCELLED:
             return
-        self._profile.require_reason(Change.CANCEL, reason)
+        self.profile.require_reason(Change.CANCEL, reason)
         if State(row.status) in TERMINAL:
             raise AlreadyEnded(f"run {to_text(run_id)} has already ended: {row.status}")
         await self._engine.adopt(run_id)
-        await self._delivery.deliver(run_id, Cancel(by, reason, grace_ms, force), self._actor(by))
+        await self._delivery.deliver(run_id, Cancel(by, checked(reason), grace_ms, force), self._actor(by))
 
     async def update(self, run_id: bytes, by: ev.By, set: dict[str, Json], if_seq: int | None = None) -> None:
         """Change label, tags, labels, monitors or managers, also of a run that is over; durable on return.
@@ -354,19 +358,19 @@ class Service:
     def _want(self, blob: str) -> None:
         """Keep what a run will name from being discarded meanwhile, and see that it was not already."""
         self._blobs.want(blob)
-        if blob in self.retention.discarded and not self._blobs.has(blob):
+        if self.retention.may_be_gone(blob) and not self._blobs.has(blob):
             raise BlobNotFound(f"{blob} was purged", hint="put it again")
 
-    async def _want_all(self, inputs: Iterable[Named]) -> None:
-        """Do the same for the files that inputs are, all of which must be here: `verify` will look for them.
+    async def _want_all(self, given: Iterable[Named]) -> None:
+        """Do the same for inputs and code, all of which must be here: `verify` will look for them.
 
         Raises:
             InvalidRunInput: one is not, or is no folder though an input says so.
         """
-        named = set(inputs)
+        named = set(given)
         trees = [one for one in named if one.form == "tree"]
         for one in named:
-            self._want_input(one.digest)
+            self._want_here(one.digest)
         for tree in trees:
             await asyncio.to_thread(self._want_inside, tree.digest)
 
@@ -376,12 +380,12 @@ class Service:
         except BadManifest:
             raise InvalidRunInput([f"inputs: {tree} is no folder"]) from None
         for entry in inside:
-            self._want_input(entry.blob)
+            self._want_here(entry.blob)
 
-    def _want_input(self, blob: str) -> None:
+    def _want_here(self, blob: str) -> None:
         self._blobs.want(blob)
         if not self._blobs.has(blob):
-            raise InvalidRunInput([f"inputs: {blob} is not here; put its bytes first"])
+            raise InvalidRunInput([f"{blob} is not here; put its bytes first"])
 
     def _packed(self, value: dict[str, Json]) -> tuple[dict[str, Json], ev.Large | None]:
         data = canonical(value)

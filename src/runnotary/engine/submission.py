@@ -123,10 +123,12 @@ def checked(reason: str) -> str:
     """Return a reason that somebody gave.
 
     Raises:
-        InvalidInput: over 1,000 letters.
+        InvalidInput: over 1,000 letters, or no text.
     """
     if len(reason) > REASON_MAX:
         raise InvalidInput(f"the reason has {len(reason)} letters; at most {REASON_MAX}")
+    if any("\ud800" <= letter <= "\udfff" for letter in reason):
+        raise InvalidInput("the reason is no text in UTF-8")
     return reason
 
 

@@ -8,6 +8,10 @@ from typing import Final
 
 from runnotary.ports import Clock
 
+STALE: Final = 64
+"""Times that were moved stay where they are until they come up; more of them than of those that count, and
+this, are cleared away: a run that waits for a year may have had a thousand others."""
+
 
 class Timers:
     """The earliest due time of each run, on one alarm of the clock."""
@@ -27,6 +31,9 @@ class Timers:
         else:
             self._at[run] = at
             heapq.heappush(self._heap, (at, run))
+        if len(self._heap) > 2 * len(self._at) + STALE:
+            self._heap = [(at, run) for run, at in self._at.items()]
+            heapq.heapify(self._heap)
         self._arm()
 
     def clear(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from importlib import resources
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +35,7 @@ Json = Any
 TASKS_MAX: Final = 1_000
 EVENTS_MAX: Final = 5_000
 TEXT_MAX: Final = 2_000
+ROWS_MAX: Final = 1_000
 TAIL_LINES: Final = 12
 TAIL_BYTES: Final = 8_192
 _NAMES: Final = {code: NAMES[kind] for kind, (code, _) in CODES.items()}
@@ -46,14 +48,17 @@ def make(material: Material) -> bytes:
         Damaged: a log that it shows the end of is not what its digest says.
     """
     template = _environment().get_template("run.html")
+    lineage = origins(material.flow, material.run, material.tasks)
     return template.render(
         run=material.run,
         tasks=material.tasks[:TASKS_MAX],
         left_out=max(0, len(material.tasks) - TASKS_MAX),
         counts=_counts(material.tasks),
-        code=sorted(material.flow.code.items()),
-        lineage=origins(material.flow, material.run, material.tasks),
-        events=list(_events(material))[:EVENTS_MAX],
+        code=sorted(material.flow.code.items())[:ROWS_MAX],
+        unlisted=max(0, len(material.flow.code) - ROWS_MAX),
+        lineage=lineage[:ROWS_MAX],
+        untold=max(0, len(lineage) - ROWS_MAX),
+        events=islice(_events(material), EVENTS_MAX),
         unseen=max(0, len(material.events) - EVENTS_MAX),
         checkpoint=_checkpoint(material),
         doubts=list(_doubts(material)),
@@ -121,6 +126,9 @@ def _listed(values: dict[str, Json] | None) -> list[Json]:
             ]
         else:
             rows.append({"name": name, "value": _value(given)})
+    if len(rows) > ROWS_MAX:
+        left_out = {"name": "…", "value": f"{len(rows) - ROWS_MAX:,} more are left out of this page"}
+        return [*rows[:ROWS_MAX], left_out]
     return rows
 
 

@@ -121,9 +121,6 @@ class Material(Evidence):
     history: tuple[Recorded, ...]
     """The same events, read."""
 
-    lineage: Json
-    """`{"run", "nodes", "edges"}` of the files and tasks of this run (core/lineage.py)."""
-
 
 def began_by_itself(task: Json) -> bool:
     """Tell whether a task began that has no attempts because the engine, or people, carried it out."""

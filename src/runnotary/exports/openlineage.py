@@ -12,15 +12,16 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
+from runnotary.core.lineage import blob_of, files_in
 from runnotary.core.times import to_text as time_text
-from runnotary.core.words import blob_of, is_file, visible
+from runnotary.core.words import is_file, visible
 from runnotary.exports.identifiers import engine_uri, home_of, uuid
 from runnotary.exports.material import Material, began_by_itself
 
@@ -155,9 +156,7 @@ class _Events:
 
     def _run_facets(self) -> Json:
         run = self._run
-        values = {
-            name: value for name, value in (run["inputs"] or {}).items() if not list(_files({"": value}))
-        }
+        values = {name: value for name, value in (run["inputs"] or {}).items() if not _only_files(value)}
         tags = [{"key": tag, "value": "true", "source": "USER"} for tag in run["tags"]]
         tags += [{"key": key, "value": str(value), "source": "USER"} for key, value in run["labels"].items()]
         if run["label"]:
@@ -230,11 +229,15 @@ class _Events:
     def _named(self) -> dict[str, str]:
         """Return the names of all files by digest: the first place in which one is seen."""
         names: dict[str, str] = {}
+        taken: set[str] = set()
         for name, value in (self._run["inputs"] or {}).items():
-            some = list(_files({name: value}))
-            for file in some:
-                more = f"/{file['name']}" if isinstance(value, list) else ""
-                names.setdefault(blob_of(file), f"{self._flow}/inputs/{name}{more}")
+            base = f"{self._flow}/inputs/{name}"
+            for at, file in enumerate(_files({name: value})):
+                place = base if is_file(value) else f"{base}/{file['name']}"
+                if place in taken:  # two files of a list may have one name
+                    place = f"{base}/{at}/{file['name']}"
+                taken.add(place)
+                names.setdefault(blob_of(file), place)
         for task in self._material.tasks:
             for attempt in task["attempts"]:
                 for name, file in (attempt.get("outputs") or {}).items():
@@ -242,7 +245,7 @@ class _Events:
         return names
 
     def _dataset(self, file: Json, *, made: bool = False) -> Json:
-        digest = blob_of(file) if is_file(file) else file["blob"]
+        digest = blob_of(file)
         folder = "$dir" in file or bool(file.get("tree"))
         kind = self._facet("datasetType", datasetType="FILE", subType="DIRECTORY" if folder else "REGULAR")
         facets = self._facet("version", datasetVersion=digest) | kind
@@ -257,14 +260,16 @@ class _Events:
 
 
 def _files(values: dict[str, Json]) -> Iterator[Json]:
-    """Yield the files among values, each once."""
+    """Yield the files in values, each once."""
     seen = set()
-    for value in values.values():
-        some: Iterable[Json] = value if isinstance(value, list) else [value]
-        for one in some:
-            if is_file(one) and blob_of(one) not in seen:
-                seen.add(blob_of(one))
-                yield one
+    for one in files_in(values):
+        if blob_of(one) not in seen:
+            seen.add(blob_of(one))
+            yield one
+
+
+def _only_files(value: Json) -> bool:
+    return is_file(value) or (isinstance(value, list) and bool(value) and all(map(is_file, value)))
 
 
 def _text(value: Json) -> str:

@@ -18,7 +18,7 @@ from runnotary.core.words import visible
 from runnotary.exports.identifiers import home_of, home_uri
 from runnotary.exports.material import Material
 from runnotary.exports.ro_crate_actions import WORKFLOW, Actions, moment
-from runnotary.exports.ro_crate_files import Entity, Files, Member, fit, reference, scalar
+from runnotary.exports.ro_crate_files import Entity, Files, Member, reference, scalar
 
 CONTEXT: Final = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 DESCRIPTOR: Final = "ro-crate-metadata.json"
@@ -70,9 +70,8 @@ def _put_texts(material: Material, files: Files) -> None:
 def _put_definition(material: Material, files: Files, actions: Actions) -> None:
     run = material.run
     for path, file in sorted(material.flow.code.items()):
-        parts = "/".join(map(fit, path.split("/")))
-        files.blob(f"code/{parts}", file.blob, path, isPartOf=reference(WORKFLOW))
-    workflow = files.blob(WORKFLOW, run["definition_hash"], WORKFLOW)
+        files.blob("code/", path, file.blob, isPartOf=reference(WORKFLOW))
+    workflow = files.blob("", WORKFLOW, run["definition_hash"])
     workflow |= {
         "@type": [
             "File",

@@ -199,10 +199,11 @@ class Actions:
             if log and log["size"] and log["blob"]:
                 cut = " Its middle was left out." if log["truncated"] else ""
                 said = f"What {at} printed to {stream}, {log['size']:,} bytes.{cut}"
-                path = f"logs/{at}/{stream}.txt"
                 about = reference(action)
                 logs.append(
-                    self._files.blob(path, log["blob"], f"{stream}.txt", description=said, about=about)
+                    self._files.blob(
+                        f"logs/{at}/", f"{stream}.txt", log["blob"], description=said, about=about
+                    )
                 )
         action["subjectOf"] = scalar(reference(one) for one in logs)
 

@@ -2,7 +2,8 @@
 
 Rules of this file:
 
-1. A member's path is made of names that any system takes; the name that a file really has is in `name`.
+1. A member's path is made of names that any system takes, and none is in the way of another, also where
+   case makes no difference. The name that a file really has is in `name`.
 2. One content under one name is one member, however often a run took or made it.
 3. A blob that the home has no more cannot be a `File`: it is named, with its digest, as work that is absent.
 """
@@ -17,7 +18,9 @@ from urllib.parse import quote
 import msgspec
 
 from runnotary.core import trees
-from runnotary.core.words import blob_of, is_file
+from runnotary.core.hashing import digest as digest_of
+from runnotary.core.lineage import blob_of, files_in
+from runnotary.core.words import is_file
 from runnotary.exports.identifiers import media_type
 from runnotary.exports.material import Material
 
@@ -63,6 +66,8 @@ class Files:
         self._material: Final = material
         self.entities: Final[dict[str, Entity]] = {}
         self.members: Final[dict[str, Member]] = {}
+        self._names: Final[dict[tuple[str, str], str]] = {}
+        """What has a name in a folder, by both."""
         self.parts: Final[list[str]] = []
         """The ids of what the root holds itself."""
 
@@ -77,11 +82,16 @@ class Files:
         entity = {"@id": path, "@type": "File", "name": name, "encodingFormat": kind}
         return self.add(entity | {"contentSize": str(len(data))} | more)
 
-    def blob(self, path: str, digest: str, name: str, *, inside: bool = False, **more: Json) -> Entity:
-        """Put a blob into the crate, or note that it is absent."""
+    def blob(
+        self, folder: str, name: str, digest: str, *, inside: bool = False, called: str = "", **more: Json
+    ) -> Entity:
+        """Put a blob into a folder of the crate, or note that it is absent; `name` may be a path."""
         if not self._material.has_blob(digest):
-            return self._absent(digest, name)
-        path = self._free(path, digest)
+            return self._absent(digest, called or name)
+        *parents, last = name.split("/")
+        for parent in parents:
+            folder = f"{folder}{self._free(folder, parent, f'folder {parent}')}/"
+        path, name = folder + self._free(folder, last, digest), called or name
         at = quote(path)
         if at in self.entities:
             return self.entities[at]
@@ -100,24 +110,24 @@ class Files:
 
     def of(self, file: Json) -> Entity:
         """Return the entity of a file or folder, as a value of a run or as an output of an attempt has it."""
-        digest = blob_of(file) if is_file(file) else file["blob"]
+        digest = blob_of(file)
         name = file["name"] or digest[7:19]
-        folder = f"data/{digest[7:23]}/{fit(name.rsplit('/', 1)[-1])}"
+        folder, last = f"data/{digest[7:23]}/", name.rsplit("/", 1)[-1]
         if "$dir" in file or file.get("tree"):
-            return self._folder(f"{folder}/", digest, name)
-        return self.blob(folder, digest, name)
+            return self._folder(folder, last, digest, name)
+        return self.blob(folder, last, digest, called=name)
 
-    def _folder(self, path: str, digest: str, name: str) -> Entity:
+    def _folder(self, folder: str, last: str, digest: str, name: str) -> Entity:
         if not self._material.has_blob(digest):
             return self._absent(digest, name)
+        path = f"{folder}{self._free(folder, last, f'folder {digest}')}/"
         at = quote(path)
         if at in self.entities:
             return self.entities[at]
         self.members[path] = Member(path)
         inside = []
         for entry in trees.entries(self._material.blob(digest)):
-            parts = [fit(part) for part in trees.parts(entry.path)]
-            inside.append(self.blob(path + "/".join(parts), entry.blob, entry.path, inside=True))
+            inside.append(self.blob(path, entry.path, entry.blob, inside=True))
         self.parts.append(at)
         return self.add(
             {
@@ -130,12 +140,12 @@ class Files:
             }
         )
 
-    def _free(self, path: str, digest: str) -> str:
-        """Return this path, or one beside it if other bytes have it: two names may become one by `fit`."""
-        while path in self.members and self.members[path].blob != digest:
-            head, _, tail = path.rpartition("/")
-            path = f"{head}/{digest[7:15]}-{tail}"
-        return path
+    def _free(self, folder: str, name: str, what: str) -> str:
+        """Return this name as one that fits, or one beside it if something else in the folder has it."""
+        name = fit(name)
+        while self._names.setdefault((folder, name.casefold()), what) != what:
+            name = f"{digest_of(what.encode())[7:15]}-{name}"
+        return name
 
     def _absent(self, digest: str, name: str) -> Entity:
         return self.add(
@@ -149,11 +159,9 @@ class Files:
         )
 
     def values(self, at: str, name: str, given: Json) -> Iterator[Entity]:
-        """Yield what stands for a value: the files if it is one or a list of them, else a property."""
-        some = given if isinstance(given, list) and given else [given]
-        if all(is_file(one) for one in some):
-            yield from (self.of(one) for one in some)
-        else:
+        """Yield what stands for a value: the files in it and, if it is more than these, a property."""
+        yield from map(self.of, files_in(given))
+        if not all(map(is_file, given if isinstance(given, list) and given else [given])):
             yield self.property(at, name, given)
 
     def property(self, at: str, name: str, given: Json, **more: Json) -> Entity:

@@ -24,6 +24,7 @@ import os
 import struct
 import sys
 from base64 import b64decode
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -113,14 +114,22 @@ class Report:
 
 
 def verify(file: BinaryIO, key: Key | None = None, witnesses: Sequence[Key] = ()) -> Report:
-    """Check a bundle; `key` is the one that whoever checks trusts, and `witnesses` are those they know."""
+    """Check a bundle; `key` is the one that whoever checks trusts, and `witnesses` are those they know.
+
+    Raises:
+        OSError: the file cannot be read, or not from any place; that says nothing about the bundle.
+    """
     report = Report()
     try:
         _Check(Zip(file), report).all(key, witnesses)
     except Refused as wrong:
         report.wrong = str(wrong)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, struct.error) as wrong:
+    except OSError:  # of a pipe, also a ValueError
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as wrong:
         report.wrong = f"a member has not the form that it should have: {shown(repr(wrong))}"
+    except RecursionError:
+        report.wrong = "a member is nested too deeply"
     return report
 
 
@@ -147,7 +156,7 @@ class _Check:
         self._blobs()
         said = run_of(run, self._events, f"sha256:{head.hex()}")
         for name, document in ((RUN, said), (TASKS, tasks_of(self._events))):
-            if self._zip.read(name) != written(document):
+            if self._zip.member(name).digest != f"sha256:{sha256(written(document)).hexdigest()}":
                 raise Refused(f"{name} does not say what the events say")
         self._trust(key, pinned)
         self._limits(pinned, note, witnesses)
@@ -278,7 +287,7 @@ class _Check:
         return body
 
     def _position(self, seq: int) -> int:
-        return next(pos for pos, last in self._rows if last >= seq)
+        return self._rows[bisect_left(self._rows, seq, key=lambda row: row[1])][0]
 
     def _blobs(self) -> None:
         """Check that the blobs that the events name are here, and no others."""
@@ -308,8 +317,9 @@ class _Check:
             if not here or not ring[here - 1].endorses(ring[here], lines[here]["endorsed"]):
                 raise Refused(f"the bundle was signed with {key.text}: the key given does not vouch for it")
             here -= 1
-        if pinned is not None and lines[here]["revoked"]:
-            raise Refused(f"the key given was revoked by its owner; {key.text} signed this bundle")
+        gone = [one.text for one, line in zip(ring[here:], lines[here:], strict=True) if line["revoked"]]
+        if pinned is not None and gone:
+            raise Refused(f"{gone[0]} was revoked by its owner, and vouches for no key: {key.text} signed")
 
     def _limits(self, pinned: Key | None, note: Note, witnesses: Sequence[Key]) -> None:
         """Say what nothing here proves."""
@@ -341,7 +351,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="answer with a document")
     args = parser.parse_args(argv)
     try:
-        key = key_of(_text(args.key)) if args.key else None
+        key = None if args.key is None else key_of(_text(args.key))
         witnesses = [key_of(_text(one)) for one in args.witness]
         with Path(args.bundle).open("rb") as file:
             report = verify(file, key, witnesses)

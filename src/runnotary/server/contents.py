@@ -6,14 +6,14 @@ browser may guess another type.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -78,7 +78,7 @@ async def response(content: Content, blobs: Blobs, wanted: str, *, head: bool) -
     Raises:
         NothingThere: the range begins behind the last byte.
     """
-    source = await run_in_threadpool(Source, content.bytes, blobs)
+    source = await asyncio.to_thread(Source, content.bytes, blobs)
     try:
         part = span(wanted, source.size)
     except NothingThere:
@@ -137,7 +137,13 @@ def made(export: Export, *, head: bool) -> Response:
     headers = {"content-disposition": _named("attachment", export.name)}
     if head:
         return Response(b"", 200, headers, export.media_type)
-    return StreamingResponse(export.pieces, 200, headers, export.media_type)
+    return StreamingResponse(_arriving(export.pieces), 200, headers, export.media_type)
+
+
+async def _arriving(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield pieces that are read in threads: in those of the home, which waits for them before it closes."""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 def _named(kind: str, name: str) -> str:

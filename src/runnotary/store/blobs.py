@@ -232,8 +232,9 @@ class LocalBlobs:
         data = self._small(text)
         if data is None:
             try:
-                data = self.path(text).read_bytes()
-            except OSError:
+                with open(_open_regular(self.path(text)), "rb") as file:
+                    data = file.read()
+            except (OSError, FileMissing):
                 raise _missing(text) from None
         if digest(data) != text:
             raise _damaged(text)

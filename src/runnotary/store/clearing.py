@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from runnotary.core import chain
@@ -13,6 +14,7 @@ from runnotary.ports import Change
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.connection import Connection
 from runnotary.store.erased import ledgers_of, tombstone_of
+from runnotary.store.sqlite import whole
 from runnotary.store.unused import Unnamed, groups_with
 from runnotary.store.writer import Writer
 
@@ -22,6 +24,7 @@ _END: Final = 2**62
 class Clearing:
     """The part of a store that searches and erasures need; see the port `Store`."""
 
+    home: Path
     blobs: LocalBlobs
 
     @abstractmethod
@@ -49,7 +52,7 @@ class Clearing:
         return tombstone_of(self._reader(), chain.stream_name(stream), ledgers_of(self._reader()))
 
     def saying(self, text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Yield each stream with bodies that hold these bytes, and these bodies; reads the whole log."""
+        """Yield each stream with bodies that hold these bytes; see `Store.saying`. Reads the whole log."""
         return groups_with(self._reader, text)
 
     async def prune(self) -> int:
@@ -63,4 +66,5 @@ class Clearing:
     async def scrub(self, at_most: int = 0) -> bool:
         """Write the database anew, so that no free space in it holds what was erased; see `Store.scrub`."""
         writer = self._own_writer()
-        return await writer.do(lambda: writer.scrub(at_most))
+        with whole(self.home):
+            return await writer.do(lambda: writer.scrub(at_most))

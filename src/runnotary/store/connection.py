@@ -86,6 +86,9 @@ class Connection(Protocol):
     def run(self, sql: str, values: Values = (), /) -> Rows:
         """Run a statement that was put together from those of the dialect."""
 
+    def survives(self, error: Exception, /) -> bool:
+        """Tell whether a transaction goes on in which a statement failed so."""
+
     def overwrite(self, on: bool, /) -> None:
         """Let what is deleted from now on be overwritten and not only forgotten, where the database can."""
 

@@ -43,11 +43,14 @@ class KeyRing:
         term = self._terms.get(event.key)
         if event.state != "active":
             if term is not None:
-                term.end, term.revoked = min(term.end, pos), event.state == "revoked"
+                term.end = min(term.end, pos)
+                term.revoked |= event.state == "revoked"
         elif term is None:
             before = list(self._terms.values())
             self._terms[event.key] = Term(key, pos)
-            if before and event.endorsed and _endorses(before[-1].key, event):
+            # One that was known before, under any name, comes from nowhere: nobody goes in a circle.
+            new = all(one.key.public != key.public for one in before)
+            if before and new and event.endorsed and _endorses(before[-1].key, event):
                 self._endorsed[key.public] = before[-1].key
 
     def signer(self, note: Note, size: int) -> PublicKey | None:
@@ -58,11 +61,16 @@ class KeyRing:
         return None
 
     def vouches(self, known: PublicKey, key: PublicKey) -> bool:
-        """Tell whether who trusts a key can trust another: the same, or one that follows from it."""
+        """Tell whether who trusts a key can trust another: the same, or one that follows from it.
+
+        A key that was revoked can be trusted for nothing, nor what follows from it.
+        """
         here: PublicKey | None = key
-        while here is not None and here.public != known.public:
+        while here is not None and not self._revoked(here):
+            if here.public == known.public:
+                return True
             here = self._endorsed.get(here.public)
-        return here is not None and not self._revoked(known)
+        return False
 
     def _revoked(self, key: PublicKey) -> bool:
         return any(term.revoked and term.key.public == key.public for term in self._terms.values())

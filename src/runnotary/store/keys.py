@@ -34,6 +34,7 @@ from runnotary.store import files
 FILE: Final = "log.key"
 NEXT: Final = "log.key.next"
 _COMMENT: Final = "# public key: "
+_NEXT_STEP: Final = "bring back a copy of it, or remove it: a new key is made"
 
 
 class KeyFile:
@@ -120,7 +121,7 @@ def _made(path: Path, name: str) -> tuple[PublicKey, Ed25519PrivateKey]:
         growing.unlink()
     handle = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, f"{_COMMENT}{key.text}\n".encode() + pem)
+        files.write_all(handle, f"{_COMMENT}{key.text}\n".encode() + pem)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -130,15 +131,15 @@ def _made(path: Path, name: str) -> tuple[PublicKey, Ed25519PrivateKey]:
 
 
 def _read(path: Path) -> tuple[PublicKey, Ed25519PrivateKey]:
-    first, _, pem = path.read_text(errors="replace").partition("\n")
+    first, _, pem = path.read_text("utf-8", "replace").partition("\n")
     try:
         key = notes.read_key(first.removeprefix(_COMMENT))
         private = load_pem_private_key(pem.encode(), None)
     except (BadNote, ValueError, TypeError) as wrong:
-        raise Damaged([f"{path} is not a key: {wrong}"]) from None
+        raise Damaged([f"{path} is not a key ({wrong}); {_NEXT_STEP}"]) from None
     if (
         not isinstance(private, Ed25519PrivateKey)
         or private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) != key.public
     ):
-        raise Damaged([f"{path}: its two halves do not belong together"])
+        raise Damaged([f"{path}: its two halves do not belong together; {_NEXT_STEP}"])
     return key, private

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store import migrate, tree, uses
@@ -38,7 +37,7 @@ class SqliteStore(Records):
         arriving: SmallBlobs | None,
     ) -> None:
         super().__init__(writer)
-        self.home: Final = home
+        self.home = home
         self.blobs = LocalBlobs(home, self._reader, arriving, writer)
 
     @classmethod

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Final
 
 from runnotary.core import merkle, notes
@@ -59,7 +61,8 @@ class Outside:
         self._witnessed: Final = witnessed
         self._changed: Final = threading.Condition()
         self._note = self._shown = ""
-        self._closing = False
+        self._closing = self._given_up = False
+        self._asked: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
 
     def publish(self, note: str) -> None:
@@ -72,11 +75,16 @@ class Outside:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take out what was published, and end."""
+        """Take out what was published, and end; a witness that takes longer than that is given up."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread is not None:
+            self._thread.join(CLOSING_SECONDS)
+            with self._changed:
+                self._given_up = True
+                if self._asked is not None:
+                    _kill(self._asked)
             self._thread.join()
 
     def _run(self) -> None:
@@ -98,18 +106,56 @@ class Outside:
     def _ask(self, note: str) -> None:
         """Let the witness sign; what it answers is part of the note from then on, in the home and outside."""
         try:
-            patience = CLOSING_SECONDS if self._closing else WITNESS_SECONDS
-            done = subprocess.run(
-                self._witness, input=note, capture_output=True, text=True, timeout=patience, check=True
-            )
-            signed = str(notes.read_note(note + done.stdout))
-        except (OSError, subprocess.SubprocessError, BadNote, UnicodeDecodeError) as wrong:
+            signed = _with_lines(note, self._answer(note).decode())
+        except (OSError, subprocess.SubprocessError, ValueError) as wrong:
             log.warning("the witness did not sign: %s", wrong)
             return
         if signed != note:
             for path in self._paths:  # at once: a home that closes keeps no row any more
                 write(path, signed)
             self._witnessed(signed)
+
+    def _answer(self, note: str) -> bytes:
+        """Run the witness; return what it writes.
+
+        Raises:
+            OSError, SubprocessError: it cannot be run, fails, takes too long, or was given up.
+        """
+        with self._changed:
+            if self._given_up:
+                raise subprocess.SubprocessError("the home closes")
+            self._asked = subprocess.Popen(
+                self._witness, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+            )
+        with self._asked as asked:
+            try:
+                answer, _ = asked.communicate(note.encode(), WITNESS_SECONDS)
+            finally:
+                with self._changed:
+                    self._asked = None
+                    _kill(asked)
+        if asked.returncode:
+            raise subprocess.CalledProcessError(asked.returncode, self._witness)
+        return answer
+
+
+def _kill(asked: subprocess.Popen[bytes]) -> None:
+    """End a witness with all that it started, unless it has ended."""
+    if asked.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(asked.pid, signal.SIGKILL)
+
+
+def _with_lines(note: str, lines: str) -> str:
+    """Return a note with more signature lines.
+
+    Raises:
+        BadNote: they are something else, such as the note itself; the text would be another one.
+    """
+    longer = notes.read_note(note + lines)
+    if longer.text != notes.read_note(note).text:
+        raise BadNote("it answered with something else than signature lines")
+    return str(longer)
 
 
 def write(path: Path, note: str) -> None:
@@ -119,7 +165,7 @@ def write(path: Path, note: str) -> None:
         with suppress(FileNotFoundError):
             growing.unlink()
         with files.arriving(growing) as file:
-            os.write(file.handle, note.encode())
+            files.write_all(file.handle, note.encode())
             os.fsync(file.handle)
             os.fchmod(file.handle, 0o644)
             growing.rename(path)
@@ -135,7 +181,7 @@ def published(path: Path) -> Checkpoint | None:
         Damaged: the file is no checkpoint.
     """
     try:
-        return notes.read_checkpoint(notes.read_note(path.read_text()).text)
+        return notes.read_checkpoint(notes.read_note(path.read_text("utf-8")).text)
     except FileNotFoundError:
         return None
     except (BadNote, UnicodeDecodeError) as wrong:

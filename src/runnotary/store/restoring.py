@@ -1,6 +1,6 @@
 """A home made from a backup of one.
 
-    copy → say so in the ledger → sign under a new name and key → put in its place, the database last
+    copy → say so in the ledger → sign under a new name and key → put in its place
 
 Rules of this file:
 
@@ -10,7 +10,8 @@ Rules of this file:
    provably a beginning of what follows.
 3. A checkpoint outside that is newer than the backup names entries that are lost. That is agreed to, and
    recorded with that checkpoint, or nothing is done.
-4. Until the database is in its place no record is there; whoever is interrupted begins again.
+4. Until the database is in its place no record is there, and the checkpoint of the lost one stays until then:
+   whoever is interrupted begins again.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _lost(copy: Path, home: Path, wanted: Wanted) -> str:
             if not wanted.accept_loss:
                 hint = "take a newer backup, or let the record say what is lost: --accept-loss"
                 raise RolledBack([wrong], hint=hint)
-            beyond.append(path.read_text())
+            beyond.append(path.read_text("utf-8"))
     finally:
         connection.close()
     return max(beyond, key=lambda text: _read(text).size, default="")
@@ -191,7 +192,10 @@ async def _signed(copy: Path, clock: Clock, chance: Chance, signer: Signer) -> s
 
 
 def _put(copy: Path, home: Path) -> None:
-    """Move all of it into the home, durably, the database last."""
+    """Move all of it into the home, durably.
+
+    The checkpoint comes after the database: the one that lies there is the only word of what was lost.
+    """
     for folder in sorted((copy / "blobs").iterdir()):
         target = home / "blobs" / folder.name
         target.mkdir(parents=True, exist_ok=True)
@@ -199,10 +203,11 @@ def _put(copy: Path, home: Path) -> None:
             os.replace(path, target / path.name)
         files.sync_folder(target)
     files.sync_folder(home / "blobs")
-    for name in (keys.FILE, outside.FILE):
-        os.replace(copy / name, home / name)
+    os.replace(copy / keys.FILE, home / keys.FILE)
     for beside in ("-wal", "-shm"):  # of a database that is gone: they would be taken for this one's
         (home / f"{FILE}{beside}").unlink(missing_ok=True)
     files.sync_folder(home)
     os.replace(database(copy), database(home))
+    files.sync_folder(home)
+    os.replace(copy / outside.FILE, home / outside.FILE)
     files.sync_folder(home)

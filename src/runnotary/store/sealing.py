@@ -104,19 +104,15 @@ class Sealing:
             now = tree()
             if self.halted or self._key is None or now.size == self._size:
                 return
-            if now.size < self._size:
-                raise Damaged(
-                    [f"the log has {now.size} entries, and a checkpoint of {self._size} was signed"]
-                )
             text = Checkpoint(self._origin, now.size, now.root()).text
             note = Note(text, (Signature(self._key.name, self._key.id, self._signer.sign(text.encode())),))
-        except (self._connection.Error, OSError) as wrong:  # a full disk, perhaps: tried again after a while
-            log.warning("no checkpoint was signed now: %s", wrong)
-            self._last, self.wanted = monotonic(), False
-            return
-        except (RunnotaryError, ValueError) as wrong:
+        except (Damaged, ValueError) as wrong:
             self.halted = str(wrong)
             log.error("no checkpoint is signed any more: %s", wrong)
+            return
+        except (self._connection.Error, OSError, RunnotaryError) as wrong:  # a full disk, perhaps
+            log.warning("no checkpoint was signed now, it is tried again after a while: %s", wrong)
+            self._last, self.wanted = monotonic(), False
             return
         self._before = (self._size, self.note)
         self._size, self.note = now.size, str(note)
@@ -146,12 +142,22 @@ class Sealing:
             self._pending = (self._size, note)
 
     def keep(self) -> None:
-        """Write the row of the signed note; the caller holds the transaction."""
-        if self._pending is not None:
-            size, note = self._pending
-            first = (size - 1) // KEPT_EVERY * KEPT_EVERY
-            self._connection.ask("thin_checkpoints", (first, size))
+        """Write the row of the signed note; the caller holds the transaction.
+
+        If it cannot be written, what else the transaction holds is not to suffer: the note is dropped.
+        """
+        if self._pending is None:
+            return
+        size, note = self._pending
+        first = (size - 1) // KEPT_EVERY * KEPT_EVERY
+        try:
             self._connection.ask("put_checkpoint", (size, note))
+            self._connection.ask("thin_checkpoints", (first, size))
+        except self._connection.Error as wrong:
+            if not self._connection.survives(wrong):
+                raise
+            log.warning("the checkpoint could not be kept: %s", wrong)
+            self.dropped()
 
     def dropped(self) -> None:
         """The row could not be written: sign again when something happens."""
@@ -182,6 +188,7 @@ class Sealing:
         old = KeyChanged(self._key.text, state, by, reason)
         endorsed = "" if state == "revoked" else b64encode(self._signer.sign(endorsement(new.text))).decode()
         self._append((old, KeyChanged(new.text, "active", by, reason, endorsed)))
+        self._key = None  # whatever happens next: the old one signs nothing more
         self._signer.renew()
         self._key = new
         return new
@@ -192,26 +199,44 @@ class Sealing:
         """Read or make the key and the name of the log, and see that what was signed last holds."""
         if self._key is not None or self.halted:
             return
-        opened_by, active = 1, set[str]()
+        opened_by, states = 1, dict[str, str]()
         for seq, envelope, body in self._connection.ask("noted", (LEDGER,)).fetchall():
             event = chain.opened(seq, envelope, body).event if body is not None else None
             if isinstance(event, EngineNoted) and event.kind == RESTORED:
                 opened_by = seq
             elif isinstance(event, KeyChanged):
-                (active.add if event.state == "active" else active.discard)(event.key)
+                states[event.key] = event.state
         row = self._connection.ask("head_at", (LEDGER, opened_by)).fetchone()
         if row is None:
             raise Damaged([f"{chain.stream_name(LEDGER)} #{opened_by}: the log does not know this event"])
         self._origin = notes.origin_of(row[0])
         self._check_newest()
+        self._key = self._key_in_use(states)
+
+    def _key_in_use(self, states: dict[str, str]) -> PublicKey:
+        """Return the key of the home; the ledger is told if it does not know it. `states` are by the ledger.
+
+        Raises:
+            Damaged: the ledger says that it is out of use.
+        """
+        active = sorted(key for key, state in states.items() if state == "active")
         key = self._signer.public_key(self._origin, active)
+        if (state := states.get(key.text, "active")) != "active":
+            said = f"the key in the home's log.key ({key.id.hex()}) is {state}"
+            raise Damaged([f"{said}; bring back the file of the one in use, or remove it: a new key is made"])
         if key.text not in active:
-            self._append((KeyChanged(key.text, "active", ENGINE),))
-        self._key = key
+            if active:
+                log.warning("the key that signed here is gone: %s signs from now on", key.text)
+            gone = (KeyChanged(one, "retired", ENGINE, "its file is gone") for one in active)
+            self._append((*gone, KeyChanged(key.text, "active", ENGINE)))
+        return key
 
     def _check_newest(self) -> None:
         if self._size:
             made = notes.read_checkpoint(notes.read_note(self.note).text)
+            entries = self._connection.ask("last_pos").fetchone()[0]
+            if entries < self._size:
+                raise Damaged([f"the log has {entries} entries, and a checkpoint of {self._size} was signed"])
             if made.size != self._size or self._root(made.size) != made.root:
                 raise Damaged([f"checkpoint {self._size}: the log has another root at that size"])
 

@@ -20,7 +20,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from runnotary.core.errors import Damaged, FileMissing
+from runnotary.core.errors import Damaged, FileMissing, NotRecorded
+from runnotary.store.ballast import is_full
 from runnotary.store.connection import Values, dialect
 
 Durability = Literal["full", "normal"]
@@ -52,6 +53,9 @@ class SqliteConnection(sqlite3.Connection):
     def run(self, sql: str, values: Values = (), /) -> sqlite3.Cursor:
         return self.execute(sql, values)
 
+    def survives(self, error: Exception, /) -> bool:
+        return self.in_transaction and not is_full(error)
+
     def overwrite(self, on: bool, /) -> None:
         self.execute(f"PRAGMA secure_delete = {'ON' if on else 'OFF'}")
 
@@ -80,16 +84,21 @@ def database(home: Path) -> Path:
 
 @contextmanager
 def whole(home: Path) -> Iterator[None]:
-    """Turn SQLite's complaint about a damaged file into an error that says so.
+    """Turn SQLite's complaints about a damaged file and about the disk into errors that say so.
 
     Raises:
         Damaged: the file is not a database, or not a whole one.
+        NotRecorded: it cannot be written.
     """
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise Damaged([f"{database(home)}: {error}"]) from None
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
+            hint = "look at the disk of the home, then ask again"
+            raise NotRecorded(f"{database(home)}: {error}", hint=hint) from None
         raise
 
 

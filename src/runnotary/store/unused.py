@@ -106,12 +106,12 @@ class Unnamed:
 
 
 def groups_with(reader: Callable[[], Connection], text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Yield each stream with bodies that hold these bytes, and these bodies, in pieces."""
-    place: tuple[bytes, int] = (b"", 0)
+    """Yield each stream with bodies that hold these bytes, in whatever case, and these bodies, in pieces."""
+    text, place = text.lower(), (b"", 0)
     while piece := reader().ask("events_after", (*place, _PIECE)).fetchall():
         found: dict[bytes, list[bytes]] = {}
         for stream, _, _, body in piece:
-            if body is not None and text in body:
+            if body is not None and text in body.lower():
                 found.setdefault(stream, []).append(body)
         yield from found.items()
         place = piece[-1][:2]

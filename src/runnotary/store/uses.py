@@ -12,7 +12,6 @@ import msgspec
 from runnotary.core import chain, definition
 from runnotary.core.chain import Recorded
 from runnotary.core.documents import use_rows
-from runnotary.core.errors import BlobNotFound, Damaged
 from runnotary.core.fold import replay
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.sqlite import SqliteConnection
@@ -38,7 +37,9 @@ def fill(home: Path) -> Callable[[SqliteConnection, int], None]:
         for (run,) in connection.ask("run_ids").fetchall():
             try:
                 rows = use_rows(replay(run, _events(connection, run), compiled), load)
-            except (ValueError, TypeError, KeyError, BlobNotFound, Damaged):
+            except (OSError, connection.Error):
+                raise
+            except Exception:  # noqa: BLE001 - a home that does not open cannot be verified either
                 continue
             connection.ask_many("put_use", list(map(msgspec.structs.astuple, rows)))
 

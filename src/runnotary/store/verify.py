@@ -69,7 +69,7 @@ def verify(
             with notes.reading("database structure"):
                 record.structure(connection, notes)
         proven = check.whole() if chosen is None else check.runs(chosen)
-    return _report(notes, proven, _not_proven(notes, deep, proven))
+    return _report(notes, proven, _not_proven(notes, deep, proven, _stands(outside, trust)))
 
 
 def verify_record(home: Path | Record, *, trust: Trust | None = None, copies: Sequence[Path] = ()) -> Report:
@@ -85,7 +85,7 @@ def verify_record(home: Path | Record, *, trust: Trust | None = None, copies: Se
         streams = StreamCheck(notes, blobs, lambda digest: _compiled(blobs, digest))
         proven = _Check(connection, streams, blobs, notes, trust or Trust(), outside).record()
     left = "the record alone was checked, not the tables made from it, nor the blobs that it names"
-    return _report(notes, proven, [*_not_proven(notes, True, proven), left])
+    return _report(notes, proven, [*_not_proven(notes, True, proven, _stands(outside, trust)), left])
 
 
 def _record(home: Path | Record) -> Record:
@@ -136,7 +136,8 @@ class _Check(NamedTuple):
     def runs(self, chosen: list[bytes]) -> Proven | None:
         proven = None
         with self.notes.reading("events, log, runs, tasks"):
-            self.streams.erased.learn(self.connection)
+            names = {chain.stream_name(chain.run_stream(run)) for run in chosen}
+            self.streams.erased.learn(self.connection, names)
             for run in chosen:
                 self.streams.walk(Sources(self.connection, run))
         if not self.notes.counts["streams"] and not self.notes.findings:
@@ -154,7 +155,7 @@ class _Check(NamedTuple):
             proven = LogCheck(connection, notes, self.trust).whole(self.outside)
         with notes.reading("events, log"):
             streams.erased.learn(connection)
-            for stream in suspects(connection, notes):
+            for stream in suspects(connection, notes, streams.erased.streams):
                 streams.examine(connection, stream)
             streams.erased.compare(connection)
         notes.counts["log"] = connection.ask("last_pos").fetchone()[0]
@@ -197,11 +198,16 @@ def _outside(home: Path, copies: Sequence[Path]) -> list[Outside]:
     for path in (home / FILE, *copies):
         with suppress(OSError):
             where = f"{FILE} (the file)" if path == home / FILE else str(path)
-            found.append((where, path.read_text(errors="replace")))
+            found.append((where, path.read_text("utf-8", "replace")))
     return found
 
 
-def _unwitnessed(proven: Proven | None) -> Iterator[str]:
+def _stands(outside: list[Outside], trust: Trust | None) -> bool:
+    """Tell whether a checkpoint stands outside the database, or was brought along."""
+    return bool(outside) or (trust is not None and trust.checkpoint is not None)
+
+
+def _unwitnessed(proven: Proven | None, stands: bool) -> Iterator[str]:
     """Say what the newest checkpoint leaves open."""
     if proven is None:
         yield (
@@ -213,15 +219,17 @@ def _unwitnessed(proven: Proven | None) -> Iterator[str]:
         yield f"no checkpoint covers the last {proven.uncovered} log entries: they could be cut off unseen"
     if not proven.pinned:
         yield f"key {proven.key}: from the home itself, unproven; bring the one you know (--key)"
+    if not stands:
+        yield "checkpoint outside none: an older copy of this record could not be told from it"
     if not proven.witnesses:
         yield "witness none: the key holder could have rewritten everything"
 
 
-def _not_proven(notes: Notebook, deep: bool, proven: Proven | None) -> list[str]:
+def _not_proven(notes: Notebook, deep: bool, proven: Proven | None, stands: bool) -> list[str]:
     counts = notes.counts
     said = [
         *map(str, notes.restores),
-        *_unwitnessed(proven),
+        *_unwitnessed(proven, stands),
         "times are those of this host's clock, and names those its operating system gave",
     ]
     unread = counts["blobs"] - counts["blobs_read"]

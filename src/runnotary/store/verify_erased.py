@@ -1,11 +1,12 @@
 """Checking what is gone: every tombstone in the ledgers, and that nothing else is missing.
 
-of events       their bodies may be missing, if the tombstone stands later in the log
+of events       their bodies are gone, and may be only if the tombstone stands later in the log
 of a run        emptied: its envelopes are there, and no body; purged: its log rows are there, and no event
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +31,8 @@ class Erasing(msgspec.Struct, frozen=True):
     reason: str
 
     def __str__(self) -> str:
-        said = f"{self.stream}: {self.count} bodies erased {self.time} by {self.by}"
+        bodies = "1 body" if self.count == 1 else f"{self.count} bodies"
+        said = f"{self.stream}: {bodies} erased {self.time} by {self.by}"
         return f"{said}: {self.reason}" if self.reason else said
 
 
@@ -43,8 +45,11 @@ class Erasures:
         self._emptied: Final[dict[str, Placed]] = {}
         self._single: Final[dict[str, dict[int, int]]] = {}
 
-    def learn(self, connection: Connection) -> None:
-        """Read from the ledgers what was taken away on purpose, and from which position on."""
+    def learn(self, connection: Connection, told: Collection[str] | None = None) -> None:
+        """Read from the ledgers what was taken away on purpose, and from which position on.
+
+        The report tells of the streams `told`, of all if None: who asks for one run may see no other.
+        """
         for stream, seq, envelope, body in connection.ask("ledger_events"):
             try:
                 record = chain.opened(seq, envelope, body)
@@ -52,9 +57,11 @@ class Erasures:
                 continue  # The walk over the streams reports it, if it is no erasure.
             if isinstance(record.event, StreamErased):
                 row = connection.ask("pos_of", (stream, seq)).fetchone()
-                self._take(record.event, row[0] if row else 0, record.at)
+                self._take(record.event, row[0] if row else 0)
+                if told is None or record.event.stream in told:
+                    self._tell(record.event, record.at)
 
-    def _take(self, event: StreamErased, pos: int, at: int) -> None:
+    def _take(self, event: StreamErased, pos: int) -> None:
         if event.seqs:
             single = self._single.setdefault(event.stream, {})
             single.update((seq, max(pos, single.get(seq, 0))) for seq in event.seqs)
@@ -62,16 +69,29 @@ class Erasures:
             self._emptied[event.stream] = pos, event
         else:
             self._purged.setdefault(event.stream, []).append((pos, event))
-            return
-        count = len(event.seqs) or event.length
-        said = Erasing(event.stream, count, time_text(at), event.by.principal, event.reason)
-        self._notes.erasures.append(str(said))
+
+    def _tell(self, event: StreamErased, at: int) -> None:
+        if event.seqs or event.bodies:
+            count = len(event.seqs) or event.length
+            said = Erasing(event.stream, count, time_text(at), event.by.principal, event.reason)
+            self._notes.erasures.append(str(said))
 
     def license(self, stream: str, seq: int, pos: int) -> bool:
         """Tell whether a tombstone after this position says that the body of an event was erased."""
         if (emptied := self._emptied.get(stream)) is not None and emptied[0] > pos:
             return seq <= emptied[1].length
         return self._single.get(stream, {}).get(seq, 0) > pos
+
+    def gone(self, stream: str) -> Collection[int]:
+        """Return the events of a stream whose bodies were erased, as tombstones say."""
+        if (emptied := self._emptied.get(stream)) is not None:
+            return range(1, emptied[1].length + 1)
+        return self._single.get(stream, ())
+
+    @property
+    def streams(self) -> frozenset[bytes]:
+        """The streams of which bodies were erased."""
+        return frozenset(map(chain.named_stream, self._emptied.keys() | self._single.keys()))
 
     def have_emptied(self, stream: str) -> bool:
         """Tell whether all bodies of a run were erased."""

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from runnotary.core import chain, merkle, notes
+from runnotary.core.errors import Damaged
 from runnotary.core.events import By, EngineNoted, KeyChanged
 from runnotary.core.merkle import Range
 from runnotary.core.notes import BadNote, Checkpoint, Note, PublicKey
@@ -40,7 +41,7 @@ class Trust(msgspec.Struct, frozen=True):
 
     key: PublicKey | None = None
     witnesses: tuple[PublicKey, ...] = ()
-    checkpoint: str = ""
+    checkpoint: str | None = None
 
 
 class _Restored(msgspec.Struct, frozen=True):
@@ -91,15 +92,19 @@ class LogCheck:
         self._size = self._connection.ask("last_pos").fetchone()[0]
         nodes = Nodes(self._connection)
         for made, where in self._brought(outside):
-            roots = {made.size: merkle.span_root(0, made.size, nodes)} if made.size <= self._size else {}
-            self._compare(where, made, roots, code="rollback")
+            self._compare(where, made, self._roots(made.size, nodes), code="rollback")
         row = self._connection.ask("newest_checkpoint").fetchone()
         note = None if row is None else self._read(f"checkpoint {row[0]}", row[1], row[0])
-        if note is None:
-            return None
-        made = notes.read_checkpoint(note.text)
-        covered = [self._covers(stream, made, nodes) for stream in streams]
-        return self._proven() if all(covered) else None
+        covered = False
+        if note is not None:
+            made = notes.read_checkpoint(note.text)
+            if made.size > self._size:
+                self._compare(f"checkpoint {made.size}", made, {})
+            else:
+                checked = [self._covers(stream, made, nodes) for stream in streams]
+                covered = all(checked)
+        proven = self._proven()
+        return proven if covered else None
 
     def _covers(self, stream: bytes, made: Checkpoint, nodes: Nodes) -> bool:
         end = self._connection.ask("log_end", (stream,)).fetchone()
@@ -109,7 +114,7 @@ class LogCheck:
         try:
             path = merkle.inclusion(pos - 1, made.size, nodes)
             merkle.check_inclusion(chain.leaf_hash(stream, seq, head), pos - 1, made.size, path, made.root)
-        except (merkle.BadProof, ValueError) as wrong:
+        except (Damaged, ValueError) as wrong:
             where = f"checkpoint {made.size}"
             self._notebook.found("checkpoint", where, f"log {pos} is not covered by it: {wrong}")
             return False
@@ -117,11 +122,18 @@ class LogCheck:
 
     def _brought(self, outside: Sequence[Outside]) -> list[tuple[Checkpoint, str]]:
         """Read the checkpoints that were kept outside the database, by the home or by who verifies."""
-        texts = (*outside, (GIVEN, self._trust.checkpoint))
+        given = self._trust.checkpoint
+        texts = outside if given is None else (*outside, (GIVEN, given))
         self._elsewhere = [text for _, text in texts]
         return [one for where, text in texts if (one := self._given(where, text))]
 
     # --- inside ------------------------------------------------------------------------------------
+
+    def _roots(self, size: int, nodes: Nodes) -> dict[int, bytes]:
+        """Return the root that the log has at a size, by its stored tiles; none if it cannot be made."""
+        with suppress(Damaged):
+            return {size: merkle.span_root(0, size, nodes)}
+        return {}
 
     def _learn(self) -> None:
         """Read from the ledger which keys may sign from when on, and what the log is called from when on."""
@@ -152,7 +164,8 @@ class LogCheck:
         except (msgspec.ValidationError, BadNote) as wrong:
             self._notebook.found("log", where, f"does not say what was restored: {wrong}")
             return
-        self._backups.append((f"{where}, its backup's checkpoint", said.checkpoint))
+        if said.checkpoint:  # a backup may be older than its home's first one
+            self._backups.append((f"{where}, its backup's checkpoint", said.checkpoint))
         told = Restoration(
             time=time_text(at), by=said.by.principal, reason=said.reason, entries=pos - 1, lost=lost
         )
@@ -177,18 +190,14 @@ class LogCheck:
         self._notes[size] = note = notes.read_note(text)
         return note
 
-    def _given(self, where: str, text: str | None) -> tuple[Checkpoint, str] | None:
+    def _given(self, where: str, text: str) -> tuple[Checkpoint, str] | None:
         """Read a checkpoint and check who signed it, and for which log."""
-        if not text:
-            return None
         try:
             note = notes.read_note(text)
             made = notes.read_checkpoint(note.text)
         except BadNote as wrong:
             self._notebook.found("checkpoint", where, f"cannot be read: {wrong}")
             return None
-        if str(note) != text:
-            self._notebook.found("checkpoint", where, "is not written as a note is")
         known = [name for pos, name in self._origins if pos <= made.size]
         if made.origin not in known[-1:]:
             self._notebook.found("checkpoint", where, f"is of another log: {made.origin}")
@@ -239,6 +248,9 @@ class LogCheck:
 
     def _proven(self) -> Proven | None:
         if not self._notes:
+            if self._trust.key is not None:
+                wrong = f"there is none, and so nothing that the key {self._trust.key.name} has signed"
+                self._notebook.found("key", "checkpoints", wrong)
             return None
         size = max(self._notes)
         note = self._notes[size]

@@ -7,7 +7,7 @@ if anything, `verify_streams.py` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
@@ -22,8 +22,9 @@ _DIGEST_AT: Final = chain.ENVELOPE_SIZE - 32
 _NUMBERS: Final = tuple(seq.to_bytes(8, "big") for seq in range(1 << 12))
 
 
-def suspects(connection: Connection, notebook: Notebook) -> Iterator[bytes]:
-    """Walk over all events, and the log beside them; yield the streams that are not plainly right.
+def suspects(connection: Connection, notebook: Notebook, erased: Container[bytes]) -> Iterator[bytes]:
+    """Walk over all events, and the log beside them; yield the streams that are not plainly right, and those
+    of which bodies were erased.
 
     One is plainly right if its events are numbered without a gap, none is older than the one before it, each
     body has the digest in its envelope, its log rows follow each other, and the chain passes through every
@@ -41,7 +42,7 @@ def suspects(connection: Connection, notebook: Notebook) -> Iterator[bytes]:
         if noted == stream:
             heads = _heads(rows)
             noted, rows = next(log, (None, ()))
-        length = _length(stream, events, heads) if heads else -1
+        length = _length(stream, events, heads) if heads and stream not in erased else -1
         streams, count = streams + 1, count + max(length, 0)
         if length < 0:
             yield stream

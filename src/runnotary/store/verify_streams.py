@@ -11,7 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
@@ -50,6 +50,7 @@ class StreamCheck:
         self.erased: Final = Erasures(notes)
         self._stream = b""
         self._sound = True
+        self._gone: Collection[int] = ()
 
     def walk(self, sources: Sources) -> None:
         """Check every stream of the sources."""
@@ -87,7 +88,7 @@ class StreamCheck:
 
     def _records(self, stream: bytes, events: Iterable[Fields], log: list[Fields]) -> Iterator[Recorded]:
         """Check a stream's chain and log rows; yield its events as long as nothing is wrong."""
-        self._sound, self._stream = True, stream
+        self._sound, self._stream, self._gone = True, stream, self.erased.gone(chain.stream_name(stream))
         heads = self._log_shape(log)
         prefix = b"".join((chain.DOMAIN, bytes((len(stream) & 0xFF,)), stream))
         prev, last, last_at, count = chain.GENESIS, 0, 0, 0
@@ -143,6 +144,8 @@ class StreamCheck:
         """Check a body against its envelope and decode it."""
         if body is None:
             self._missing_body(seq, log)
+        elif seq in self._gone:
+            self._unsound("body", seq, "its tombstone says that the body is gone, but it is here")
         elif body.__class__ is not bytes or sha256(body).digest() != envelope[_DIGEST_AT:]:
             self._unsound("body", seq, "the body is not the one its envelope was sealed with")
         else:
@@ -176,7 +179,7 @@ class StreamCheck:
     ) -> None:
         name = chain.stream_name(chain.run_stream(run_id))
         if self.erased.have_emptied(name):
-            self._emptied(name, records, stored)
+            self._emptied(stored)
             return
         self._notes.counts["runs"] += 1
         keyed: tuple[KeyRow, ...] = ()
@@ -205,10 +208,8 @@ class StreamCheck:
         for row in keyed:
             self._compare(KeyRow, (row,), sources.keys(row))
 
-    def _emptied(self, name: str, records: Iterator[Recorded], stored: Made) -> None:
-        """Check that nothing is left of a run that was erased but its envelopes."""
-        if next(records, None) is not None:
-            self._notes.found("body", name, "its tombstone says that its bodies are gone, but some are here")
+    def _emptied(self, stored: Made) -> None:
+        """Check that no row is left of a run that was erased."""
         left: tuple[tuple[type[Row], list[Fields]], ...]
         left = ((RunRow, stored.run), (TaskRow, stored.tasks), (UseRow, stored.uses or []))
         for kind, rows in left:

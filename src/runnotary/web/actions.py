@@ -11,6 +11,7 @@ from runnotary.core.definition import Words
 from runnotary.core.errors import Conflict
 from runnotary.core.events import Trigger
 from runnotary.core.permissions import Action
+from runnotary.core.profile import Change
 from runnotary.core.states import OPEN, State
 from runnotary.engine.requests import RunRequest
 from runnotary.web import addresses
@@ -35,6 +36,7 @@ def ask_to_cancel(visit: Visit) -> Answer:
         run=document,
         flow_address=addresses.of_flow(document["flow"], document["namespace"]),
         allowed=Action.CANCEL in visit.rights(document),
+        reason_required=visit.operations.asks_why(Change.CANCEL),
     )
 
 

@@ -16,6 +16,7 @@ from runnotary.web.visit import Visit
 Json = Any
 LINES_SHOWN: Final = 400
 ENTRIES_SHOWN: Final = 200
+NUMBER_LETTERS: Final = 6
 
 
 # --- a step ----------------------------------------------------------------------------------------
@@ -28,7 +29,8 @@ def step(visit: Visit) -> Answer:
     task = visit.operations.task(who, document["id"], asked.params["task"])
     attempts = task["attempts"]
     wanted = asked.word("attempt")
-    number = int(wanted) if wanted.isdecimal() and 0 < int(wanted[:6]) <= len(attempts) else len(attempts)
+    said = int(wanted) if wanted.isdecimal() and len(wanted) <= NUMBER_LETTERS else 0
+    number = said if 0 < said <= len(attempts) else len(attempts)
     return visit.page(
         "step_live.html" if asked.live else "step.html",
         run=document,

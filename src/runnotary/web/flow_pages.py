@@ -56,6 +56,7 @@ def flow(visit: Visit) -> Answer:
         outputs=sorted(compiled.outputs),
         drawing=graph.drawing(compiled),
         versions=versions[:VERSIONS_SHOWN],
+        older=max(0, len(versions) - VERSIONS_SHOWN),
         runs=recent["runs"],
     )
 

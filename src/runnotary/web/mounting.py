@@ -9,10 +9,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -68,7 +68,7 @@ async def _answer(visit: Visit, page: Page) -> Answer:
         return _elsewhere(visit)
     guard.checked(visit.asked, visit.key)
     if page.method == "GET":
-        answer: Answer = await run_in_threadpool(page.handler, visit)
+        answer: Answer = await asyncio.to_thread(page.handler, visit)
         return answer
     changed: Answer = await page.handler(visit)
     return changed

@@ -8,7 +8,7 @@ from typing import Any, Final
 from runnotary.core import events as ev
 from runnotary.core.permissions import Action
 from runnotary.core.states import OPEN, TERMINAL, State
-from runnotary.core.words import blob_of, is_file
+from runnotary.core.words import are_files, blob_of, is_file
 from runnotary.engine.approvals import ApprovalQuery
 from runnotary.web import addresses, shown
 from runnotary.web.answers import Answer
@@ -76,12 +76,25 @@ def run(visit: Visit) -> Answer:
 def asked_of(request: Json) -> Json:
     """Return a request with the addresses of what it is about."""
     return request | {
-        "values": named(request["run"], request["shown"]),
+        "values": named(request["run"], _each_file(request["shown"])),
         "address": addresses.of_step(request["run"], request["task"]),
         "answer": f"{addresses.of_step(request['run'], request['task'])}/answer",
         "run_address": addresses.of_run(request["run"]),
         "place": f"request-{request['run']}-{request['task']}",
     }
+
+
+def _each_file(values: dict[str, Json]) -> dict[str, Json]:
+    """Return the values with the files of a list one by one: each can be looked at before the answer."""
+    found: dict[str, Json] = {}
+    for name, value in values.items():
+        if are_files(value):
+            found |= {f"{name}[{at}]": file for at, file in enumerate(value[:FILES_SHOWN])}
+            if len(value) <= FILES_SHOWN:
+                continue
+            value = value[FILES_SHOWN:]
+        found[name] = value
+    return found
 
 
 def waiting_requests(visit: Visit, document: Json) -> tuple[list[Json], bool]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from runnotary.core.words import brief, is_file
+from runnotary.core.words import are_files, brief, is_file
 
 Json = Any
 VALUE_WIDTH: Final = 2_000
@@ -59,7 +59,7 @@ def value(given: Json, width: int = VALUE_WIDTH) -> str:
     """Write a value: text as it is, a file by its name, everything else as JSON."""
     if is_file(given):
         return str(given.get("name", ""))
-    if isinstance(given, list) and given and all(is_file(one) for one in given):
+    if are_files(given):
         return f"{given[0].get('name', '')} and {len(given) - 1:,} more files"
     if isinstance(given, str):
         return cut(given, width)

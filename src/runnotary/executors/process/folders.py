@@ -8,9 +8,9 @@
         stdout  stderr  record  blank          the keeper's (docs/keeper.md)
         shell.json                             what `run shell` needs; no secret
 
-Folders of steps that left nothing in them are used again, with their empty log files and the record as a
-blank: making and removing all that costs more than starting a process. The name of such a spare begins with a
-dot, which no attempt id does.
+Folders of steps that left nothing in them are used again, with their empty log files, an emptied `shell.json`
+and the record as a blank: making and removing all that costs more than starting a process. The name of such a
+spare begins with a dot, which no attempt id does.
 """
 
 from __future__ import annotations
@@ -114,6 +114,8 @@ class Folders:
                 # A blank beside its record is the same file, for a keeper died: only one name may stay.
                 if name in _GONE or name == BLANK or (name in _LOGS and not _is_unused(path)):
                     os.unlink(path)
+                elif name == "shell.json":
+                    _empty(path)
             if "record" in names:
                 os.rename(f"{folder}/record", f"{folder}/{BLANK}")
             self._made += 1
@@ -142,6 +144,11 @@ def is_full(folder: str) -> bool:
 def _free(folder: str) -> int:
     state = os.statvfs(folder)
     return state.f_bavail * state.f_frsize
+
+
+def _empty(path: str) -> None:
+    """Take away what a file says, as the inputs of a run, which may be erased while its folder is a spare."""
+    os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK))
 
 
 def _is_pristine(folder: str) -> bool:

@@ -117,6 +117,10 @@ class PostgresConnection:
     def run(self, sql: str, values: Values = (), /) -> Rows:
         return self._execute(placed(sql), values, prepare=False)
 
+    def survives(self, error: Exception, /) -> bool:
+        """No transaction does: what was sent behind the statement fails too."""
+        return False
+
     def overwrite(self, on: bool, /) -> None:
         """PostgreSQL overwrites nothing: what was deleted is gone once the table was vacuumed."""
 

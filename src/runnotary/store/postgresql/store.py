@@ -35,7 +35,7 @@ class PostgresStore(Records):
         self, url: str, home: Path, writer: PostgresWriter | None = None, arriving: SmallBlobs | None = None
     ) -> None:
         super().__init__(writer)
-        self.home: Final = home
+        self.home = home
         self._url: Final = url
         self._own: Final = writer
         self._listener: Listener | None = None
