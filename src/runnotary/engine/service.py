@@ -15,7 +15,7 @@ import msgspec
 from runnotary import __version__
 from runnotary.core import events as ev
 from runnotary.core import ledger
-from runnotary.core.chain import actor_id, ledger_stream, run_stream
+from runnotary.core.chain import actor_id, run_stream
 from runnotary.core.decide import Cancel, Update
 from runnotary.core.definition import Words
 from runnotary.core.errors import (
@@ -27,7 +27,6 @@ from runnotary.core.errors import (
     PermissionDenied,
     RunnotaryError,
     RunNotFound,
-    VersionTaken,
 )
 from runnotary.core.evidence import Named, blobs_in_value
 from runnotary.core.flow import Flow
@@ -56,6 +55,7 @@ from runnotary.engine.submission import (
     check_key,
     check_words,
     checked,
+    see_version_is_free,
 )
 
 __all__ = ["Service", "Submission", "Wishes"]
@@ -113,7 +113,7 @@ class Service:
             if known and (known.definition, known.version, known.title, known.description) == said:
                 return None
             if self.profile.one_meaning and words.version:
-                self._see_version_is_free(namespace, words, definition)
+                see_version_is_free(self._store, namespace, words, definition)
             change = ev.DefinitionChanged(
                 flow=words.flow,
                 flow_id=flow_id,
@@ -128,20 +128,6 @@ class Service:
 
         await self._ledger.append(namespace, self._actor(by), changed)
         return flow_id
-
-    def _see_version_is_free(self, namespace: str, words: Words, definition: str) -> None:
-        """Refuse a label that already stands for another definition of the flow.
-
-        Raises:
-            VersionTaken: it does.
-        """
-        for record in self._store.read(ledger_stream(namespace)):
-            event = record.event
-            if not isinstance(event, ev.DefinitionChanged) or event.definition == definition:
-                continue
-            if (event.flow, event.version) == (words.flow, words.version):
-                what = f"version {words.version} of flow {words.flow} already means {event.definition}"
-                raise VersionTaken(what, hint="give the new definition another version")
 
     async def submit(
         self, submission: Submission, by: ev.By, *, key: str = "", body: str = ""

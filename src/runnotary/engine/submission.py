@@ -10,13 +10,15 @@ from typing import Any, Final, Literal
 import msgspec
 
 from runnotary.core import events as ev
+from runnotary.core.chain import ledger_stream
 from runnotary.core.decide import CHANGEABLE
 from runnotary.core.definition import Words
-from runnotary.core.errors import InvalidInput
+from runnotary.core.errors import InvalidInput, VersionTaken
 from runnotary.core.hashing import canonical, digest
 from runnotary.core.ids import to_text
 from runnotary.core.principals import principal
 from runnotary.core.rows import RunRow
+from runnotary.ports import Store
 
 Json = Any
 WORD_MAX: Final = 256
@@ -164,3 +166,18 @@ class Turns:
                 del self._locks[name]
             else:
                 self._locks[name] = lock, waiting - 1
+
+
+def see_version_is_free(store: Store, namespace: str, words: Words, definition: str) -> None:
+    """Refuse a label that already stands for another definition of the flow.
+
+    Raises:
+        VersionTaken: it does.
+    """
+    for record in store.read(ledger_stream(namespace)):
+        event = record.event
+        if not isinstance(event, ev.DefinitionChanged) or event.definition == definition:
+            continue
+        if (event.flow, event.version) == (words.flow, words.version):
+            what = f"version {words.version} of flow {words.flow} already means {event.definition}"
+            raise VersionTaken(what, hint="give the new definition another version")
