@@ -40,8 +40,6 @@ REPEATED = {
 }
 # Work of the engine for a thread: reading that grows with the record, or bytes that somebody brought.
 THREADED = {
-    ("engine/answers.py", "answer"): "what a request shows is read from blobs",
-    ("engine/approvals.py", "answer"): "as above",
     ("engine/erasure.py", "erase"): "the whole log is read, while nobody else is at work",
     ("engine/operations.py", "put_blob"): "a file of any size is hashed",
     ("engine/retention.py", "_take"): "all events of a run are read",
