@@ -38,6 +38,12 @@ class NullStore:
     def share(self, engine: Sharing) -> None:
         pass  # nobody else writes here
 
+    async def hand_over(self, run_id: bytes, place: str) -> bool:
+        return False
+
+    def is_ours(self, run_id: bytes) -> bool:
+        return True
+
     async def claim(self, run_id: bytes) -> bool:
         return True
 
@@ -128,6 +134,9 @@ class InstantExecutor:
 
     async def start(self, attempt: Attempt) -> None:
         asyncio.get_running_loop().call_soon(self._notify, Ended(attempt.id))
+
+    def reach(self, attempt: Attempt) -> str:
+        return ""
 
     async def find(self, attempt: Attempt) -> bool:
         return False

@@ -177,6 +177,12 @@ class Store(Protocol):
     async def claim(self, run_id: bytes) -> bool:
         """Let an open run be this engine's; False if it is another's, who is alive, or over."""
 
+    async def hand_over(self, run_id: bytes, place: str) -> bool:
+        """Let an open run of ours be the engine's of that place; False if none is at work there."""
+
+    def is_ours(self, run_id: bytes) -> bool:
+        """Tell whether this engine is the last that worked on a run."""
+
     def open_runs(self) -> list[bytes]:
         """Return the ids of runs that are not terminal, oldest first."""
 
@@ -434,6 +440,9 @@ class Executor(Protocol):
 
         An attempt that cannot be started is reported as `Ended` and explains itself in `collect`.
         """
+
+    def reach(self, attempt: Attempt) -> str:
+        """Return the place that alone can tell how an attempt stands; nothing if it is here."""
 
     async def find(self, attempt: Attempt) -> bool:
         """Take up an attempt that an earlier engine may have started (`engine.md` C13).

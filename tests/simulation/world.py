@@ -226,6 +226,12 @@ class MemoryStore:
     def share(self, engine: Sharing) -> None:
         pass  # nobody else writes here
 
+    async def hand_over(self, run_id: bytes, place: str) -> bool:
+        return False
+
+    def is_ours(self, run_id: bytes) -> bool:
+        return True
+
     async def claim(self, run_id: bytes) -> bool:
         return True
 
@@ -352,6 +358,9 @@ class FakeExecutor:
         process = Process(attempt, self.script_of(attempt), self.clock.now())
         self.processes[attempt.id] = self._latest[attempt.run, attempt.key] = process
         self.spawned.append((attempt.key, attempt.number))
+
+    def reach(self, attempt: Attempt) -> str:
+        return ""
 
     async def find(self, attempt: Attempt) -> bool:
         self.saboteur.maybe()

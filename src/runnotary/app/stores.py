@@ -41,7 +41,7 @@ def opened(settings: Settings, seat: Seat, *, serves: bool) -> Records:
         host_name(),
         lease_seconds=settings.lease,
         takes_over=serves,
-        is_dead=lambda name: name != seat.name and is_vacant(settings.home, name),
+        is_dead=lambda name: name == seat.name or is_vacant(settings.home, name),
     )
     return PostgresStore.open(
         settings.database_url,

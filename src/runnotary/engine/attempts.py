@@ -129,18 +129,16 @@ class Attempts:
         for one in ended:
             await self._released(live, one)
 
+    def elsewhere(self, live: Live) -> str:
+        """Return the place that alone can tell how the open attempts of a run stand, if there is one."""
+        places = {self._executor.reach(attempt) for attempt in self._intended(live).values()}
+        return places.pop() if len(places) == 1 else ""
+
     async def recover(self, live: Live) -> None:
         """Take up every open attempt of an adopted run: find it, or start it for the first time."""
-        if not live.run.open:
-            return
-        intents: dict[str, ev.TaskStarted] = {}
-        for record in self._store.read(live.stream):
-            if isinstance(record.event, ev.TaskStarted) and record.event.key in live.run.open:
-                intents[record.event.key] = record.event
-        for key, number in list(live.run.open.items()):
+        for key, attempt in self._intended(live).items():
+            number, task = live.run.open[key], live.run.tasks[key]
             self.lease(live, key)
-            attempt = self._attempt(live, intents[key])
-            task = live.run.tasks[key]
             if await self._executor.find(attempt):
                 if task.stopping:
                     self.stop(live, Stop(key, live.run.step_of(key).grace_ms))
@@ -148,6 +146,16 @@ class Attempts:
                 self._fail(live, key, number, "cancelled", "stopped before it was started", stopped=True)
             else:
                 await self._begun(live, attempt, self._executor.start(attempt))
+
+    def _intended(self, live: Live) -> dict[str, Attempt]:
+        """Return the open attempts of a run, as their intents say them."""
+        if not live.run.open:
+            return {}
+        intents: dict[str, ev.TaskStarted] = {}
+        for record in self._store.read(live.stream):
+            if isinstance(record.event, ev.TaskStarted) and record.event.key in live.run.open:
+                intents[record.event.key] = record.event
+        return {key: self._attempt(live, intents[key]) for key in live.run.open}
 
     def sweep(self) -> None:
         """Let go of what a crash between receipt and release left; failed attempts stay for `run shell`.

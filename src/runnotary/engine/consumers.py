@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
-from runnotary.core.chain import Recorded
+from runnotary.core.chain import RUN, Recorded
 from runnotary.core.errors import Damaged
 from runnotary.ports import Change, Store
 
@@ -37,6 +37,7 @@ class Consumers:
     """The consumers of one home. The event loop must be running."""
 
     def __init__(self, store: Store, consumers: Sequence[Consumer]) -> None:
+        """Of runs on which other engines work they are told nothing: those tell theirs."""
         self._store: Final = store
         self._consumers: Final = consumers
         self._loop: Final = asyncio.get_running_loop()
@@ -70,8 +71,9 @@ class Consumers:
         """Take some of what is new; False if there was nothing."""
         changes = self._store.feed(self._pos, PIECE)
         for change in changes:
-            for entry in self._entries(change):
-                self._tell(change.stream, entry)
+            if change.stream[:1] != RUN or self._store.is_ours(change.stream[1:]):
+                for entry in self._entries(change):
+                    self._tell(change.stream, entry)
             self._pos = change.pos
         return bool(changes)
 

@@ -195,6 +195,9 @@ class Engine:
         live.run.touched.clear()
         if live.run.finished is not None:
             return None
+        place = self._attempts.elsewhere(live)
+        if place and await self._store.hand_over(run_id, place):
+            return None  # whoever is there now has the keeper that its attempts are under
         self._live[run_id] = live
         live.renew = set(live.run.open) if renew else set()
         await self._attempts.recover(live)

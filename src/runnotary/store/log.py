@@ -11,6 +11,7 @@ from pathlib import Path
 from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store import migrate, tree, uses
 from runnotary.store.blobs import LocalBlobs
+from runnotary.store.moved import refuse_moved, refuse_older
 from runnotary.store.noting import found, note_profile
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.records import Records
@@ -58,6 +59,7 @@ class SqliteStore(Records):
         Raises:
             HomeVersion: a newer release, or another program, wrote what is there.
             RolledBack: the record is not the one that the checkpoint beside it was made of.
+            Conflict: the record was moved elsewhere.
             Damaged: what is there is not a database any more.
         """
         home.mkdir(parents=True, exist_ok=True)
@@ -66,9 +68,10 @@ class SqliteStore(Records):
                 refuse_rollback(home, None, copies)
             connection = connect_writer(home, durability)
             try:
-                refuse_rollback(home, connection, copies)
+                refuse_older(home, connection, copies)
                 moved = uses.fill(home)
                 migrate.prepare(connection, lambda new: found(new, clock.now(), chance), moved=moved)
+                refuse_moved(connection)
                 tree.complete_now(connection)
                 note_profile(connection, profile, clock, chance)
             except BaseException:
@@ -98,7 +101,7 @@ class SqliteStore(Records):
             with whole(home):
                 connection = store._reader()
                 assert isinstance(connection, SqliteConnection)
-                refuse_rollback(home, connection, copies)
+                refuse_older(home, connection, copies)
                 migrate.require_current(connection)
         except BaseException:
             store.close()
@@ -113,6 +116,16 @@ class SqliteStore(Records):
 
     def share(self, engine: Sharing) -> None:
         """Nobody else writes to a home."""
+
+    async def hand_over(self, run_id: bytes, place: str) -> bool:
+        """There is no other place."""
+        del run_id, place
+        return False
+
+    def is_ours(self, run_id: bytes) -> bool:
+        """Every run of a home is its engine's."""
+        del run_id
+        return True
 
     async def claim(self, run_id: bytes) -> bool:
         """Every run of a home is its engine's."""

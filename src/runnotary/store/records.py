@@ -62,6 +62,14 @@ class Records(Clearing):
         """See the port `Store`."""
 
     @abstractmethod
+    async def hand_over(self, run_id: bytes, place: str) -> bool:
+        """See the port `Store`."""
+
+    @abstractmethod
+    def is_ours(self, run_id: bytes) -> bool:
+        """See the port `Store`."""
+
+    @abstractmethod
     async def claim(self, run_id: bytes) -> bool:
         """See the port `Store`."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 
-from runnotary.ports import Chance, Clock, Signer
+from runnotary.ports import Append, Chance, Clock, Refusal, Signer
 from runnotary.store.ballast import Ballast, is_full
 from runnotary.store.commit import Commit
 from runnotary.store.outside import Outside
 from runnotary.store.room import Room
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, SqliteConnection, checkpoint, rewritten
+from runnotary.store.streams import failed, unwritten
 from runnotary.store.writer import Writer
 
 
@@ -48,8 +49,9 @@ class SqliteWriter(Writer):
     def _again(self, error: Exception) -> bool:
         return is_full(error) and self._ballast.drop()
 
-    def _is_refusal(self, error: Exception) -> bool:
-        return isinstance(error, sqlite3.IntegrityError)
+    def _refusal(self, append: Append, error: Exception) -> Refusal:
+        refusal = failed if isinstance(error, sqlite3.IntegrityError) else unwritten
+        return refusal(append, str(error) or type(error).__name__)
 
     def _durably(self, on: bool) -> None:
         if self._durability != "full":

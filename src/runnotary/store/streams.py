@@ -36,6 +36,10 @@ _ENDS: Final = frozenset(
 """After these a checkpoint is made soon; what only goes on waits for one of them, or for a moment of rest."""
 
 
+class Unplaced(Exception):
+    """An event would stand in the log before the one that it is chained to, which has no position yet."""
+
+
 class Streams:
     """The streams of one home; used in the writer's thread only."""
 
@@ -43,6 +47,8 @@ class Streams:
         self._connection: Final = connection
         self._chance: Final = chance
         self._heads: dict[bytes, Head] = {}
+        self._placing: dict[bytes, int] = {}
+        """Up to where streams get positions before what is drafted now."""
         self._pos: int | None = None
         self._tree: Range | None = None
 
@@ -57,8 +63,12 @@ class Streams:
         """Seal what is asked for. It counts only when it is committed: then `remember` it, else `forget`.
 
         Without `places` somebody else gives positions. `before` are entries of others that get theirs first.
+
+        Raises:
+            Unplaced: an entry of another must get its position first that is not among them.
         """
         commit = Commit()
+        self._placing = {stream: seq for stream, _, seq, _ in before}
         for stream, from_seq, seq, head in before:
             self._heads.pop(stream, None)
             commit.log.append((self._next_pos(len(commit.log)), stream, from_seq, seq, head))
@@ -102,14 +112,11 @@ class Streams:
         if known is not None:
             return known
         row = self._connection.ask("head", (stream,)).fetchone()
-        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at, bool(row[3]))
+        return _EMPTY if row is None else Head(row[0], row[1], chain.unpack(row[2]).at, *map(bool, row[3:]))
 
     def _seal(self, append: Append, commit: Commit, nonces: bytes, used: int, trusting: bool) -> Result:
         stream = append.stream
-        head = commit.heads.get(stream) or self._head(append, trusting)
-        if head.seq != append.expected_seq and stream not in commit.heads:
-            self._heads.pop(stream, None)  # what is remembered may be old: others write too
-            head = self.end(stream)
+        head = commit.heads.get(stream) or self._head(append, commit, trusting)
         if stream in commit.erased:
             return Refusal(stream, "conflict", "the run was purged")
         if head.erased:
@@ -157,11 +164,16 @@ class Streams:
                 return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
         return None
 
-    def _head(self, append: Append, trusting: bool) -> Head:
+    def _head(self, append: Append, commit: Commit, trusting: bool) -> Head:
         """Return a stream's end. Whoever expects it to be empty is believed at first: the key will tell."""
         if trusting and append.expected_seq == 0 and append.stream not in self._heads:
             return _EMPTY
-        return self.end(append.stream)
+        head = self.end(append.stream)
+        if head.seq != append.expected_seq and self._heads.pop(append.stream, None):
+            head = self.end(append.stream)  # what was remembered may be old: others write too
+        if commit.placed and head.waits and self._placing.get(append.stream, 0) < head.seq:
+            raise Unplaced(chain.stream_name(append.stream))
+        return head
 
     def _next_pos(self, drafted: int) -> int:
         if self._pos is None:

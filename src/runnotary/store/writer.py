@@ -40,7 +40,7 @@ from runnotary.store.connection import Connection, transaction
 from runnotary.store.outside import Outside
 from runnotary.store.sealing import LEDGER, Sealing
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.streams import Result, Streams, failed, unwritten
+from runnotary.store.streams import Result, Streams
 
 log = logging.getLogger("runnotary.store")
 
@@ -161,8 +161,8 @@ class Writer:
         """Tell whether a batch that failed so may be tried again as a whole, after doing what that needs."""
 
     @abstractmethod
-    def _is_refusal(self, error: Exception) -> bool:
-        """Tell whether the database refused the content of what was written."""
+    def _refusal(self, append: Append, error: Exception) -> Refusal:
+        """Return what it means that an append could not be written, alone."""
 
     def _durably(self, on: bool) -> None:
         """Let a commit be durable whatever the setting is, or not any more."""
@@ -272,12 +272,21 @@ class Writer:
         return [self._alone(append) for append in appends]
 
     def _alone(self, append: Append) -> Result:
+        wrong: Exception | None = None
+        while wrong is None:
+            try:
+                return self._commit([append], trusting=False)[0]
+            except Exception as error:  # noqa: BLE001 - as above
+                self._forget()
+                wrong = self._final(error)
+        return self._refusal(append, wrong)
+
+    def _final(self, error: Exception) -> Exception | None:
+        """Return why something cannot be written; None if it may be tried again."""
         try:
-            return self._commit([append], trusting=False)[0]
-        except Exception as error:  # noqa: BLE001 - as above
-            self._forget()
-            refusal = failed if self._is_refusal(error) else unwritten
-            return refusal(append, str(error) or type(error).__name__)
+            return None if self._again(error) else error
+        except Exception as worse:  # noqa: BLE001 - as above
+            return worse
 
     def _forget(self) -> None:
         if self._connection.in_transaction:

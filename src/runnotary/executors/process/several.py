@@ -52,6 +52,10 @@ class SeveralExecutors:
     def start(self, attempt: Attempt) -> Awaitable[None]:
         return self._own.start(attempt)
 
+    def reach(self, attempt: Attempt) -> str:
+        place = attempt.place or self._place
+        return "" if place == self._place or self._of(place) is not None else place
+
     async def find(self, attempt: Attempt) -> bool:
         """Take up an attempt that an earlier server may have started, where its intent says."""
         place = attempt.place or self._place

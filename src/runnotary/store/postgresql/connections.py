@@ -84,8 +84,15 @@ class PostgresConnection:
     Error = psycopg.Error
     dialect = POSTGRESQL
 
-    def __init__(self, url: str, *, read_only: bool = False, patience: float = PATIENCE_SECONDS) -> None:
-        """Connect; `patience` is for how many seconds a database may be away later.
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_only: bool = False,
+        waits: bool = False,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        """Connect; `patience` is for how many seconds a database may be away later, or now if it `waits`.
 
         Raises:
             Unreachable: nobody answers there. InvalidInput: that is no address of a database.
@@ -99,7 +106,10 @@ class PostgresConnection:
         """The temporary tables are there that many rows need."""
         self.together = False
         """What is asked is only sent, see `sent_together`."""
-        self.raw = connect(url, read_only=read_only)
+        if waits:
+            self.again()
+        else:
+            self.raw = connect(url, read_only=read_only)
 
     def ask(self, name: str, values: Values = (), /) -> Rows:
         if name.startswith("all_") and self.in_transaction:
@@ -128,7 +138,8 @@ class PostgresConnection:
         """Let the runs that are written here be this server's; see `runs.server`."""
         self._server = str(server)
         self.ask("work_as", (self._server,))
-        self._prepare_copies()
+        if not self._copies:
+            self._prepare_copies()
 
     def _prepare_copies(self) -> None:
         for bulk in _BULKS.values():
@@ -155,7 +166,6 @@ class PostgresConnection:
         Raises:
             Unreachable: it took too long.
         """
-        self.raw.close()
         self._walks.clear()
         until = time.monotonic() + self._patience
         while True:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from psycopg import sql
 
-from runnotary.core.errors import HomeVersion
+from runnotary.core.errors import Conflict, HomeVersion
 from runnotary.store.connection import transaction
 from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnection
 
@@ -20,7 +20,7 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
         HomeVersion: a newer release, or another program, wrote this database.
     """
     steps = POSTGRESQL.migrations()
-    _make_place(connection)
+    make_place(connection)
     with transaction(connection):
         connection.ask("begin_schema")
         version = _version(connection)
@@ -28,15 +28,33 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
         if version == len(steps):
             return
         if version == 0:
-            connection.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
+            make(connection)
             founding(connection)
-        for step in steps[version:] if version else ():
+            return
+        for step in steps[version:]:
             connection.raw.execute(step.encode(), prepare=False)
         connection.raw.execute(b"DELETE FROM release")
         connection.ask("set_release", (len(steps),))
 
 
-def _make_place(connection: PostgresConnection) -> None:
+def make(connection: PostgresConnection) -> None:
+    """Make this release's schema where there is none, in the transaction that the caller has begun."""
+    connection.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
+    connection.ask("set_release", (len(POSTGRESQL.migrations()),))
+
+
+def require_empty(connection: PostgresConnection) -> None:
+    """Refuse a database that holds anything.
+
+    Raises:
+        Conflict: there is a record. HomeVersion: there are tables of another program.
+    """
+    if _version(connection):
+        hint = "name an empty one, or another schema: …?options=-csearch_path%3DNAME"
+        raise Conflict("the database holds a record", hint=hint)
+
+
+def make_place(connection: PostgresConnection) -> None:
     """Make the schema that the address names (`search_path`), if it is not there yet."""
     if connection.run("SELECT current_schema()").fetchone()[0] is None:
         (path,) = connection.run("SHOW search_path").fetchone()

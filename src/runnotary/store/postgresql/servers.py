@@ -14,15 +14,20 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from runnotary.core.errors import Conflict
 from runnotary.store.connection import transaction
+from runnotary.store.moved import refuse_moved
 from runnotary.store.postgresql.connections import PostgresConnection
 
 LEASE_SECONDS: Final = 10.0
+
+log = logging.getLogger("runnotary.store")
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -51,13 +56,25 @@ class Registration:
         """There are other servers, to be told of commits."""
 
     def enter(self) -> None:
-        """Take part, from now on; who is known to be dead is given up first."""
+        """Take part, from now on; who is known to be dead is given up first.
+
+        Raises:
+            Conflict: the record was moved elsewhere. Who took part before has a number that is given up, and
+                can commit nothing.
+        """
         server = self.server
-        with transaction(self._connection):
-            self._bury()
-            row = self._connection.ask(
-                "register", (server.name, server.host, server.address, server.lease_seconds)
-            ).fetchone()
+        try:
+            with transaction(self._connection):
+                self._bury()
+                row = self._connection.ask(
+                    "register", (server.name, server.host, server.address, server.lease_seconds)
+                ).fetchone()
+                refuse_moved(self._connection)  # last: whoever moves a record lets nobody register meanwhile
+        except Conflict as moved:
+            if not self.number:
+                raise
+            log.error("this server can do nothing any more: %s", moved)
+            return
         self.number = row[0]
         self._connection.act_as(self.number)
         self.look()
@@ -89,6 +106,14 @@ class Registration:
         """Take all runs on which no server works; return those that are ours since."""
         left = [row[0] for row in self._connection.ask("left_runs", (-1,)).fetchall()]
         return [run for run in left if self._take(run)]
+
+    def hand_over(self, run_id: bytes, name: str) -> bool:
+        """Let a run of ours be another server's; False if none of that name is alive."""
+        return self._connection.ask("hand_over", (name, run_id, self.number)).rowcount == 1
+
+    def own_runs(self) -> list[bytes]:
+        """Return the open runs that are ours."""
+        return [row[0] for row in self._connection.ask("own_runs", (self.number,))]
 
     def _take(self, run_id: bytes) -> bool:
         return self._connection.ask("take_run", (self.number, run_id, self.number)).rowcount == 1

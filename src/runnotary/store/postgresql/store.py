@@ -16,6 +16,7 @@ from typing import Final
 from runnotary.core.errors import FileMissing
 from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store.blobs import LocalBlobs
+from runnotary.store.moved import refuse_moved, refuse_older
 from runnotary.store.noting import found, profile_change
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.postgresql import schema
@@ -62,12 +63,14 @@ class PostgresStore(Records):
             Unreachable: the database does not answer.
             HomeVersion: a newer release, or another program, wrote what is there.
             RolledBack: the record is not the one that the checkpoint in `home` was made of.
+            Conflict: the record was moved elsewhere.
         """
         home.mkdir(parents=True, exist_ok=True)
         connection = PostgresConnection(url)
         try:
-            refuse_rollback(home, None if schema.is_empty(connection) else connection, copies)
+            _refuse_older(home, connection, copies)
             schema.prepare(connection, lambda new: found(new, clock.now(), chance))
+            refuse_moved(connection)
             listener = Listener(url, connection.ask("last_pos").fetchone()[0])
         except BaseException:
             connection.close()
@@ -108,9 +111,7 @@ class PostgresStore(Records):
         try:
             connection = store._reader()
             assert isinstance(connection, PostgresConnection)
-            empty = schema.is_empty(connection)
-            refuse_rollback(home, None if empty else connection, copies)
-            if empty:
+            if _refuse_older(home, connection, copies):
                 raise FileMissing("the database holds no record", hint="start a flow with it first")
             schema.require_current(connection)
         except BaseException:
@@ -149,6 +150,18 @@ class PostgresStore(Records):
             self._own.shared = shared
             self.watch(engine.grown)
 
+    async def hand_over(self, run_id: bytes, place: str) -> bool:
+        """Let an open run of ours be the server's of that name; False if it is not alive."""
+        writer = self._own_writer()
+        assert isinstance(writer, PostgresWriter)
+        return await writer.do(lambda: writer.hand_over(run_id, place))
+
+    def is_ours(self, run_id: bytes) -> bool:
+        """Tell whether this server is the last that worked on a run."""
+        if self._own is None:
+            return False
+        return self._reader().ask("is_ours", (run_id, self._own.registration.number)).fetchone() is not None
+
     async def claim(self, run_id: bytes) -> bool:
         """Take a run on which no server works, or that is ours; False if another one works on it.
 
@@ -168,7 +181,7 @@ class PostgresStore(Records):
         return 0 if row is None else int(row[0])
 
     def _connect(self) -> PostgresConnection:
-        return PostgresConnection(self._url, read_only=True)
+        return PostgresConnection(self._url, read_only=True, waits=self._own is not None)
 
     def _heard(self, word: str) -> None:
         """Another server said something."""
@@ -178,6 +191,18 @@ class PostgresStore(Records):
             self._own.integrate()
         elif word == "left":
             self._own.look_now()
+        elif word == "handed":
+            self._own.take_handed()
+
+
+def _refuse_older(home: Path, connection: PostgresConnection, copies: Sequence[Path]) -> bool:
+    """Refuse a record that is older than a checkpoint of it; return whether there is none."""
+    empty = schema.is_empty(connection)
+    if empty:
+        refuse_rollback(home, None, copies)
+    else:
+        refuse_older(home, connection, copies)
+    return empty
 
 
 def is_new(url: str) -> bool:

@@ -24,7 +24,7 @@ from typing import Final
 
 import psycopg
 
-from runnotary.core.errors import Unreachable
+from runnotary.core.errors import Conflict, Unreachable
 from runnotary.core.events import Event
 from runnotary.ports import Append, Chance, Change, Clock, Refusal, Sharing, Signer
 from runnotary.store.commit import Commit
@@ -32,7 +32,7 @@ from runnotary.store.outside import Outside
 from runnotary.store.postgresql.connections import COPIED_FROM, PostgresConnection, sent_together
 from runnotary.store.postgresql.servers import Registration, Server
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.streams import Entry, Result, unwritten
+from runnotary.store.streams import Entry, Result, Unplaced, failed, unwritten
 from runnotary.store.writer import Writer
 
 GIVEN_UP: Final = "RN001"
@@ -81,6 +81,8 @@ class PostgresWriter(Writer):
         self._leading = False
         self._untaken = True
         """There may be entries that wait for positions."""
+        self._taken: list[int] = []
+        """Which of them get one in the commit that is being made."""
         self._more = False
         self._tries = 0
         self._beaten = 0.0
@@ -96,9 +98,35 @@ class PostgresWriter(Writer):
         """Write a fact into the home's ledger, sometime; from any thread."""
         self._asking.put(lambda: self._note((fact,)))
 
+    def checkpoint(self) -> str:
+        for _ in range(TRIES_MAX):
+            try:
+                return super().checkpoint()
+            except Conflict:
+                if self._integrator() == self.registration.number:
+                    raise
+        return super().checkpoint()
+
     def claim(self, run_id: bytes) -> bool:
         """Take a run; see `Registration.claim`. In the writer's thread only."""
         return self.registration.claim(run_id)
+
+    def hand_over(self, run_id: bytes, name: str) -> bool:
+        """Let a run be another server's; see `Registration.hand_over`. In the writer's thread only."""
+        handed = self.registration.hand_over(run_id, name)
+        if handed:
+            self._tell("handed")
+        return handed
+
+    def take_handed(self) -> None:
+        """Let the engine look for runs that others handed over to it; from any thread."""
+
+        def look() -> None:
+            own = self.registration.own_runs()
+            if own and self.shared is not None:
+                self.shared(lambda engine: engine.taken(own))
+
+        self._asking.put(lambda: self._try(look))
 
     def integrate(self) -> None:
         """Give positions to what waits for them, if that is ours to do; from any thread."""
@@ -258,10 +286,12 @@ class PostgresWriter(Writer):
 
     def _draft(self, appends: list[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
         before: list[Entry] = []
+        self._taken = []
         if self._leading and self._untaken:
             self._postgres.ask("begin")
             self._guard()
-            before = self._postgres.ask("take_pending").fetchall()
+            waiting = self._postgres.ask("waiting_entries", (_TAKEN_MAX,)).fetchall()
+            before, self._taken = [row[1:] for row in waiting], [row[0] for row in waiting]
             self._more = len(before) == _TAKEN_MAX
             self._untaken = bool(before)
         return self._streams.draft(appends, trusting=trusting, places=self._leading, before=before)
@@ -275,6 +305,8 @@ class PostgresWriter(Writer):
                     database.ask("begin")
                     self._guard()
                 commit.write(database, blobs, leaving)
+                if self._taken:
+                    database.ask("drop_pending", (self._taken,))
                 if rides:
                     self.sealing.keep()
                 if self.registration.others and commit.log:
@@ -322,6 +354,9 @@ class PostgresWriter(Writer):
         """
         if isinstance(error, Unreachable):
             raise error
+        if isinstance(error, Unplaced):
+            self._untaken, self._tries = True, self._tries + 1
+            return self._tries < TRIES_MAX
         if not isinstance(error, psycopg.Error):
             return False
         if self._postgres.was_cut(error):
@@ -340,8 +375,14 @@ class PostgresWriter(Writer):
             return False
         return self._tries < TRIES_MAX
 
-    def _is_refusal(self, error: Exception) -> bool:
-        return isinstance(error, psycopg.IntegrityError | psycopg.DataError)
+    def _refusal(self, append: Append, error: Exception) -> Refusal:
+        said = str(error) or type(error).__name__
+        if isinstance(
+            error, GivenUp | Unplaced | psycopg.errors.UniqueViolation
+        ):  # another server was there first
+            return Refusal(append.stream, "conflict", said)
+        refusal = failed if isinstance(error, psycopg.IntegrityError | psycopg.DataError) else unwritten
+        return refusal(append, said)
 
 
 def _refused(appends: Sequence[Append]) -> list[Result]:

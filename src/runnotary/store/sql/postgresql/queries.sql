@@ -36,10 +36,10 @@ SELECT coalesce(max(pos), 0) FROM log;
 
 -- name: head
 WITH wanted AS (SELECT ?::bytea AS stream)
-SELECT entry.seq, entry.head, events.envelope, events.body IS NULL
+SELECT entry.seq, entry.head, events.envelope, events.body IS NULL, entry.waits
 FROM wanted CROSS JOIN LATERAL (
-    (SELECT stream, seq, head FROM log WHERE stream = wanted.stream ORDER BY seq DESC LIMIT 1)
-    UNION ALL SELECT stream, seq, head FROM pending WHERE stream = wanted.stream
+    (SELECT stream, seq, head, false AS waits FROM log WHERE stream = wanted.stream ORDER BY seq DESC LIMIT 1)
+    UNION ALL SELECT stream, seq, head, true FROM pending WHERE stream = wanted.stream
 ) AS entry JOIN events ON events.stream = entry.stream AND events.seq = entry.seq
 ORDER BY entry.seq DESC LIMIT 1;
 
@@ -366,7 +366,14 @@ WHERE table_schema = current_schema() ORDER BY 2;
 INSERT INTO pending (stream, from_seq, seq, head)
 SELECT * FROM unnest(?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[]);
 
--- Whatever is visible, in the order in which numbers were drawn: so entries of one stream stay in theirs.
+-- Whatever is visible, in the order in which numbers were drawn: so entries of one stream stay in theirs. They
+-- stay here until the commit that gives them positions is whole: they say where their streams end.
+-- name: waiting_entries
+SELECT id, stream, from_seq, seq, head FROM pending ORDER BY id LIMIT ?;
+
+-- name: drop_pending
+DELETE FROM pending WHERE id = ANY(?::bigint[]);
+
 -- name: take_pending
 WITH taken AS (
     DELETE FROM pending WHERE id IN (SELECT id FROM pending ORDER BY id LIMIT 4096) RETURNING *
@@ -440,6 +447,18 @@ ORDER BY id LIMIT nullif(?::bigint, -1);
 UPDATE runs SET server = ?
 WHERE id = ? AND ended_at IS NULL
     AND (server IS NULL OR server = ? OR NOT EXISTS (SELECT 1 FROM servers WHERE number = runs.server));
+
+-- Only to a server that lives: nobody else would ever look at the run again.
+-- name: hand_over
+UPDATE runs SET server = servers.number FROM servers
+WHERE servers.name = ? AND servers.until >= clock_timestamp()
+    AND runs.id = ? AND runs.ended_at IS NULL AND runs.server = ?;
+
+-- name: own_runs
+SELECT id FROM runs WHERE ended_at IS NULL AND server = ? ORDER BY id;
+
+-- name: is_ours
+SELECT 1 FROM runs WHERE id = ? AND server = ?;
 
 -- name: works_on
 SELECT servers.number, servers.name, servers.host, servers.address
