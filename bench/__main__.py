@@ -16,7 +16,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bench import evidence, footprint, growth, limits, operations, processes, runs, starting
+from bench import evidence, footprint, growth, limits, operations, postgresql, processes, runs, starting
 from bench.peers import beside
 from bench.series import HEADER, Bench, Line, Quiet, load
 
@@ -76,6 +76,7 @@ def rooms(large: int) -> dict[str, Callable[[Bench], None]]:
         "growth": partial(growth.run, size=large),
         "operations": partial(operations.run, size=max(large, min(FILLED, 10 * large))),
         "evidence": evidence.run,
+        "postgresql": postgresql.run,
         "peers": beside.run,
     }
 

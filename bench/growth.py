@@ -47,10 +47,10 @@ async def _grow(bench: Bench, home: Path, size: int) -> None:
         bench.add(Line("fill", f"{size - small:,} runs through the engine", "runs/s", [rate]))
         bare = bare_listing(bench.folder, size)
 
-        async def listed() -> float:
-            return _listed(place)
+        async def once() -> float:
+            return listed(place)
 
-        limits, measured = await rounds(bench, lambda: bare() * 1e3, listed)
+        limits, measured = await rounds(bench, lambda: bare() * 1e3, once)
         what = f"newest 50 by status of {size:,}"
         bench.add(Line("W8", what, "ms", measured, "bare query", limits, "≤ 10"))
         after = await _state(bench, place)
@@ -67,7 +67,8 @@ async def _fill(place: Place, number: int) -> None:
         await asyncio.gather(*[place.one(skipped if i % 5 == 0 else done) for i in range(many)])
 
 
-def _listed(place: Place) -> float:
+def listed(place: Place) -> float:
+    """Milliseconds of a listing."""
     times = 50
     started = time.perf_counter()
     for _ in range(times):
@@ -85,7 +86,7 @@ async def _state(bench: Bench, place: Place) -> dict[str, list[float]]:
         bench.quiet.wait()
         found["W2 p50"].append(statistics.median(await latencies(place, flow, bench.count(100, 10))))
         found["W3 time per run"].append(await place.took(flow, number) / number * 1e3)
-        found["W8 newest 50"].append(_listed(place))
+        found["W8 newest 50"].append(listed(place))
     return found
 
 

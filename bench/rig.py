@@ -24,6 +24,9 @@ from runnotary.engine.parts import Parts
 from runnotary.engine.service import Service, Submission
 from runnotary.ports import Blobs, Store
 from runnotary.store.log import SqliteStore
+from runnotary.store.postgresql.servers import Server
+from runnotary.store.postgresql.store import PostgresStore
+from runnotary.store.records import Records
 
 Json = Any
 BY = By("user:bench", "os-user")
@@ -62,9 +65,10 @@ class Place:
         return time.perf_counter() - started
 
 
-def settings_in(home: str | Path) -> Settings:
-    """The default settings, with the home in a folder of the bench."""
-    return config.load({"home": str(home)}, environ={}, cwd=Path(home).parent)
+def settings_in(home: str | Path, url: str = "") -> Settings:
+    """The default settings, with the home in a folder of the bench; and the address of a shared database."""
+    given = {"home": str(home), **({"database_url": url} if url else {})}
+    return config.load(given, environ={}, cwd=Path(home).parent)
 
 
 def new_home(folder: str) -> Path:
@@ -75,7 +79,19 @@ def new_home(folder: str) -> Path:
 @asynccontextmanager
 async def embedded(home: Path) -> AsyncIterator[Place]:
     """Open the product on a home."""
-    opened = Embedded(settings_in(home))
+    async with _opened(Embedded(settings_in(home))) as place:
+        yield place
+
+
+@asynccontextmanager
+async def shared(home: Path, url: str) -> AsyncIterator[Place]:
+    """Open the product as a server of a shared database."""
+    async with _opened(Embedded(settings_in(home, url), serves=True)) as place:
+        yield place
+
+
+@asynccontextmanager
+async def _opened(opened: Embedded) -> AsyncIterator[Place]:
     try:
         yield Place(opened.engine, opened.service, opened.blobs, opened.store)
     finally:
@@ -83,10 +99,10 @@ async def embedded(home: Path) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def replaced(home: Path, *, log: bool, slots: int = 8) -> AsyncIterator[Place]:
+async def replaced(home: Path, *, log: bool, slots: int = 8, url: str = "") -> AsyncIterator[Place]:
     """Open the real engine with attempts that end at once; without `log`, over a store that keeps nothing."""
     clock, chance = SystemClock(), SystemChance()
-    real = SqliteStore.open(home, clock=clock, chance=chance, signer=HomeKey(home))
+    real = _store_in(home, clock, chance, url)
     store: Store = real if log else NullStore()
     parts = Parts(store, real.blobs, clock, chance, Flows(real.blobs))
     engine = Engine(parts, InstantExecutor(), slots=slots)
@@ -97,3 +113,11 @@ async def replaced(home: Path, *, log: bool, slots: int = 8) -> AsyncIterator[Pl
     finally:
         await engine.close()
         real.close()
+
+
+def _store_in(home: Path, clock: SystemClock, chance: SystemChance, url: str) -> Records:
+    signer = HomeKey(home)
+    if not url:
+        return SqliteStore.open(home, clock=clock, chance=chance, signer=signer)
+    server = Server("bench", "bench")
+    return PostgresStore.open(url, home, server=server, clock=clock, chance=chance, signer=signer)

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 Measure = Callable[[], float]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,14 @@ class Bench:
     def series(self, measure: Measure, rounds: int = 0) -> list[float]:
         """Measure a few times, each on a machine as quiet as the budget allows."""
         return [self._once(measure) for _ in range(rounds or self.rounds)]
+
+    def answers(self, ask: Callable[[], Answer]) -> list[Answer]:
+        """Ask somebody who measures by himself as often as all others are."""
+        found = []
+        for _ in range(self.rounds):
+            self.quiet.wait()
+            found.append(ask())
+        return found
 
     def beside(self, limit: Measure, measure: Measure, rounds: int = 0) -> tuple[list[float], list[float]]:
         """Measure limit and product in turns; the order alternates."""

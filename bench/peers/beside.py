@@ -5,59 +5,39 @@ A peer is looked for in this environment, and in the virtual environment that RU
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
+from bench.crew import member
 from bench.series import Bench, Line
 
-PEERS = {"dbos": ("DBOS on SQLite, WAL", Path(__file__).with_name("dbos_wal.py"), "≤ 0.5", "≥ 24")}
+DBOS: Final = Path(__file__).with_name("dbos_rounds.py")
+NOT_THERE: Final = "not installed (docs/performance.md says how)"
+NAME: Final = "DBOS on SQLite, WAL"
 
 
 def run(bench: Bench) -> None:
     """Add a pair of lines per peer, beside our own W2 and W3 of this run."""
-    own = {line.key: line for line in reversed(bench.lines) if line.key in ("W2", "W3")}
-    for module, (name, script, latency, rate) in PEERS.items():
-        python = interpreter(module)
-        if not python or len(own) < 2:
-            print(f"peers {name}: not installed (docs/performance.md says how)")
-            continue
-        folder = tempfile.mkdtemp(dir=bench.folder)
-        number = bench.count(100, 10)
-        bench.quiet.wait()
-        command = [python, str(script), folder, str(number), str(bench.rounds)]
-        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        try:
-            found = json.loads(said.stdout.splitlines()[-1])
-        except (IndexError, ValueError):
-            print(f"peers {name}: did not run: {said.stderr.strip().splitlines()[-1:]}")
-            continue
-        bench.add(
-            Line(
-                "W2",
-                f"submit to end p50, beside {name}",
-                "ms",
-                own["W2"].measured,
-                name,
-                found["ms"],
-                latency,
-            )
-        )
-        bench.add(
-            Line(
-                "W3",
-                f"runs at once, beside {name}",
-                "runs/s",
-                own["W3"].measured,
-                name,
-                found["runs_per_s"],
-                rate,
-            )
-        )
+    own = {line.key: line.measured for line in reversed(bench.lines) if line.key in ("W2", "W3")}
+    python = interpreter("dbos")
+    if not python or len(own) < 2:
+        print(f"peers {NAME}: {NOT_THERE}")
+        return
+    folder = Path(tempfile.mkdtemp(dir=bench.folder))
+    try:
+        with member([python, str(DBOS), f"sqlite:///{folder}/dbos.sqlite"], folder / "said") as dbos:
+            found = bench.answers(lambda: dbos.do(bench.count(100, 10)))
+    except RuntimeError as wrong:
+        print(f"peers {NAME}: {wrong}")
+        return
+    ms, rate = ([one[name] for one in found] for name in ("ms", "runs_per_s"))
+    bench.add(Line("W2", f"submit to end p50, beside {NAME}", "ms", own["W2"], NAME, ms, "≤ 0.5"))
+    bench.add(Line("W3", f"runs at once, beside {NAME}", "runs/s", own["W3"], NAME, rate, "≥ 24"))
 
 
 def interpreter(module: str) -> str:

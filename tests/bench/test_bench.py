@@ -32,6 +32,12 @@ KEYS = {
     "H3",
     "L1",
     "L2",
+    "P1",
+    "P2",
+    "P4",
+    "P5",
+    "P6",
+    "P8",
 }
 
 
@@ -47,7 +53,8 @@ def test_the_smallest_run_prints_every_line_with_its_series(tmp_path: Path) -> N
     assert {line["key"] for line in written} == KEYS
     assert all(min(line["measured"]) > 0 for line in written)
     assert all(line["what"] in done.stdout for line in written)
-    assert "DBOS on SQLite, WAL: not installed" in done.stdout
+    for peer in ("DBOS on SQLite, WAL", "DBOS on the same PostgreSQL"):
+        assert f"{peer}: not installed" in done.stdout
     assert "targets hold" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["series.json"]
 

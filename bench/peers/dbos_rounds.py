@@ -1,6 +1,8 @@
-"""DBOS on SQLite, its file switched to WAL beforehand (it does not do so itself): prints JSON.
+"""DBOS, told what to do by its input: `python dbos_rounds.py URL`, by an interpreter that has `dbos`.
 
-Run by an interpreter that has `dbos`: `python dbos_wal.py FOLDER RUNS ROUNDS`; it needs nothing of ours.
+A line is a number of runs; the answer is JSON: the median time of as many, one after the other, and how many
+of as many at once end in a second. A file of SQLite is switched to WAL beforehand, which DBOS itself does not
+do. It needs nothing of ours.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ import time
 
 from dbos import DBOS
 
-FOLDER, RUNS, ROUNDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-PATH = os.path.join(FOLDER, "dbos.sqlite")
-connection = sqlite3.connect(PATH)
-assert connection.execute("PRAGMA journal_mode = wal").fetchone() == ("wal",)
-connection.execute("CREATE TABLE beside (a)")
-connection.commit()
-connection.close()
+URL = sys.argv[1]
+if URL.startswith("sqlite:///"):
+    connection = sqlite3.connect(URL.removeprefix("sqlite:///"))
+    assert connection.execute("PRAGMA journal_mode = wal").fetchone() == ("wal",)
+    connection.execute("CREATE TABLE beside (a)")
+    connection.commit()
+    connection.close()
 
 DBOS(
     config={
         "name": "bench",
-        "system_database_url": "sqlite:///" + PATH,
+        "system_database_url": URL,
         "log_level": "ERROR",
         "console_log_level": "ERROR",
         "sys_db_pool_size": 20,
@@ -66,17 +68,21 @@ def at_once(number: int, threads: int) -> float:
     return number / (time.perf_counter() - started)
 
 
+def took(number: int) -> float:
+    """Milliseconds of one run."""
+    started = time.perf_counter()
+    one(number)
+    return (time.perf_counter() - started) * 1e3
+
+
 DBOS.launch()
 for number in range(20):
     one(number)
-medians = []
-for _ in range(ROUNDS):
-    latencies = []
-    for number in range(RUNS):
-        started = time.perf_counter()
-        one(number)
-        latencies.append((time.perf_counter() - started) * 1e3)
-    medians.append(statistics.median(latencies))
-rates = [max(at_once(RUNS, threads) for threads in (1, 4)) for _ in range(ROUNDS)]
-print(json.dumps({"ms": medians, "runs_per_s": rates}), flush=True)
+for line in sys.stdin:
+    runs = int(line)
+    answer = {
+        "ms": statistics.median([took(number) for number in range(runs)]),
+        "runs_per_s": max(at_once(runs, threads) for threads in (1, 4)),
+    }
+    print(json.dumps(answer), flush=True)
 os._exit(0)
