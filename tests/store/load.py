@@ -22,9 +22,11 @@ Fault = Callable[[], Awaitable[object]]
 
 
 class Load:
-    """Words that are said, each in one event: whoever is refused looks whether it was said, and says it again."""
+    """Words that are said, each in one event. Whoever is refused looks whether it was, and says it again."""
 
-    def __init__(self, *stores: PostgresStore, streams: int = 3, words: int = 20, shared: bool = True) -> None:
+    def __init__(
+        self, *stores: PostgresStore, streams: int = 3, words: int = 20, shared: bool = True
+    ) -> None:
         self.stores: Final = stores
         self._streams: Final = streams
         self._words: Final = words
@@ -108,13 +110,13 @@ def check_words(place: PostgresPlace, meant: set[str]) -> None:
     """See that each word was said once, and that the record is whole and covered by a checkpoint."""
     reader = place.read()
     try:
-        said = [
-            word for name in reader.ledgers() for word in words_in(reader, chain.ledger_stream(name))
-        ]
+        said = [word for name in reader.ledgers() for word in words_in(reader, chain.ledger_stream(name))]
     finally:
         reader.close()
-    assert sorted(said) == sorted(meant)
+    counted = Counter(said)
+    assert set(said) == meant, f"lost: {sorted(meant - set(said))}, unknown: {sorted(set(said) - meant)}"
+    assert len(said) == len(meant), f"doubled: {[word for word in counted if counted[word] > 1]}"
     report = verify(place.record, deep=True)
-    assert report.findings == ()
+    assert report.ok, "\n".join(map(str, report.findings))
     assert place.tell("SELECT count(*) FROM pending") == [(0,)]
     assert report.checkpoint is not None and report.checkpoint.uncovered == 0

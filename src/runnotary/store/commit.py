@@ -14,12 +14,16 @@ from runnotary.store.projections import Drafts
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The end of a stream: what the next event is chained to. Nothing follows on one that was `erased`."""
+    """The end of a stream: what the next event is chained to. Nothing follows on one that was `erased`.
+
+    One that `waits` has no position in the log yet.
+    """
 
     seq: int
     hash: bytes
     at: int
     erased: bool = False
+    waits: bool = False
 
 
 class Commit:

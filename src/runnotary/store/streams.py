@@ -169,8 +169,9 @@ class Streams:
         if trusting and append.expected_seq == 0 and append.stream not in self._heads:
             return _EMPTY
         head = self.end(append.stream)
-        if head.seq != append.expected_seq and self._heads.pop(append.stream, None):
-            head = self.end(append.stream)  # what was remembered may be old: others write too
+        if head.seq != append.expected_seq and append.stream in self._heads:
+            del self._heads[append.stream]  # what was remembered may be old: others write too
+            head = self.end(append.stream)
         if commit.placed and head.waits and self._placing.get(append.stream, 0) < head.seq:
             raise Unplaced(chain.stream_name(append.stream))
         return head

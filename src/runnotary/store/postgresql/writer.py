@@ -145,6 +145,15 @@ class PostgresWriter(Writer):
             self._postgres.raw.execute(f"VACUUM (FULL) {table}".encode())
         return True
 
+    def close(self) -> None:
+        def finish() -> None:
+            """Leave nothing without a position, if nobody else is there to give it one."""
+            self._stand()
+            self._place()
+
+        self._asking.put(lambda: self._try(finish))
+        super().close()
+
     def look_now(self) -> None:
         """See at once who is there, and who gives positions; from any thread."""
 
