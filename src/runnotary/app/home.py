@@ -35,7 +35,7 @@ from runnotary.engine.reader import Reader
 from runnotary.engine.service import Service
 from runnotary.executors.process import rendezvous
 from runnotary.executors.process.executor import ProcessExecutor, ProcessSettings
-from runnotary.executors.process.several import SeveralExecutors
+from runnotary.executors.process.several import Inherited, SeveralExecutors
 from runnotary.executors.secrets import Secrets
 from runnotary.ports import Blobs
 from runnotary.store.blobs import LocalBlobs
@@ -134,7 +134,6 @@ class Embedded:
             raise
         self.blobs: Final = self.store.blobs
         flows = Flows(self.blobs)
-        self._inherited: Final[list[Seat]] = []
         own = self._executor(self.folder)
         self.executor: Final = (
             SeveralExecutors(self._seat.name, own, self._inherit) if settings.shared else own
@@ -162,8 +161,7 @@ class Embedded:
         await self.executor.close()
         await self._threads_ended()
         self.store.close()
-        for seat in (*self._inherited, self._seat):
-            seat.close()
+        self._seat.close()
 
     def _executor(self, folder: Path) -> ProcessExecutor:
         settings = self.settings
@@ -174,13 +172,10 @@ class Embedded:
             settings=ProcessSettings(log_limit=settings.log_limit),
         )
 
-    def _inherit(self, name: str) -> ProcessExecutor | None:
-        """Take the folder of a server that is gone, with its keeper, until we end."""
+    def _inherit(self, name: str) -> Inherited | None:
+        """Take the folder of a server that is gone, with its keeper."""
         seat = seat_of(self.settings.home, name)
-        if seat is None:
-            return None
-        self._inherited.append(seat)
-        return self._executor(seat.folder)
+        return Inherited(self._executor(seat.folder), seat.close) if seat is not None else None
 
     async def _threads_ended(self) -> None:
         """Wait for what still reads or writes in threads, though nobody waits for it any more.

@@ -17,8 +17,24 @@ from runnotary.core.states import Reason
 from runnotary.executors.process.executor import ProcessExecutor
 from runnotary.ports import Done, Ended, Observation
 
-Inherit = Callable[[str], ProcessExecutor | None]
-"""Returns the executor over the keeper of a server that is gone; None if it is not here, or not gone."""
+
+class Inherited:
+    """The keeper of a server that is gone: ours as long as attempts are under it."""
+
+    def __init__(self, executor: ProcessExecutor, let_go: Callable[[], None]) -> None:
+        """`let_go` gives up its folder."""
+        self.executor: Final = executor
+        self.attempts: Final[set[str]] = set()
+        self._let_go: Final = let_go
+
+    async def close(self) -> None:
+        """Let go of it; what still runs lives on."""
+        await self.executor.close()
+        self._let_go()
+
+
+Inherit = Callable[[str], Inherited | None]
+"""Returns the keeper of a server that is gone; None if it is not here, or not gone."""
 
 
 class SeveralExecutors:
@@ -28,20 +44,22 @@ class SeveralExecutors:
         self._place: Final = place
         self._own: Final = own
         self._inherit: Final = inherit
-        self._inherited: Final[dict[str, ProcessExecutor]] = {}
-        self._where: Final[dict[str, ProcessExecutor]] = {}
+        self._inherited: Final[dict[str, Inherited]] = {}
+        self._where: Final[dict[str, str]] = {}
+        self._closing: Final[set[asyncio.Task[None]]] = set()
         self._lost: Final[dict[str, str]] = {}
         self._notify: Callable[[Observation], None] = lambda _: None
 
     def observe(self, notify: Callable[[Observation], None]) -> None:
         self._notify = notify
-        for executor in (self._own, *self._inherited.values()):
-            executor.observe(notify)
+        self._own.observe(notify)
 
     async def close(self) -> None:
         """Let go of everything here; attempts live on under their keepers."""
         self._notify = lambda _: None
-        await asyncio.gather(*(executor.close() for executor in (self._own, *self._inherited.values())))
+        left = [one.close() for one in self._inherited.values()]
+        self._inherited.clear()
+        await asyncio.gather(self._own.close(), *left, *self._closing)
 
     def prepare(self, attempt: Attempt) -> None:
         self._own.prepare(attempt)
@@ -54,21 +72,22 @@ class SeveralExecutors:
 
     def reach(self, attempt: Attempt) -> str:
         place = attempt.place or self._place
-        return "" if place == self._place or self._of(place) is not None else place
+        return "" if place == self._place or self._of(place, attempt.id) is not None else place
 
     async def find(self, attempt: Attempt) -> bool:
         """Take up an attempt that an earlier server may have started, where its intent says."""
         place = attempt.place or self._place
         if place == self._place:
             return await self._own.find(attempt)
-        executor = self._of(place)
-        if executor is None:
+        inherited = self._of(place, attempt.id)
+        if inherited is None:
             self._lost[attempt.id] = f"the lease of the server {place} was over, and its keeper is not here"
             asyncio.get_running_loop().call_soon(self._tell, Ended(attempt.id))
             return True
-        if await executor.find(attempt):
-            self._where[attempt.id] = executor
+        if await inherited.executor.find(attempt):
+            self._where[attempt.id] = place
             return True
+        self._part(place, attempt.id)
         return await self._own.find(attempt)  # or we began it, when it was ours for the first time
 
     async def stop(self, attempt_id: str, grace_ms: int) -> None:
@@ -86,17 +105,41 @@ class SeveralExecutors:
     def release(self, attempt_id: str, *, keep: bool) -> Awaitable[None]:
         if self._lost.pop(attempt_id, None) is not None:
             return Done(None)
-        return (self._where.pop(attempt_id, None) or self._own).release(attempt_id, keep=keep)
+        released = self._at(attempt_id).release(attempt_id, keep=keep)
+        place = self._where.pop(attempt_id, "")
+        if not place:
+            return released
+        return self._released(released, place, attempt_id)
+
+    async def _released(self, released: Awaitable[None], place: str, attempt_id: str) -> None:
+        await released
+        self._part(place, attempt_id)
 
     def _at(self, attempt_id: str) -> ProcessExecutor:
-        return self._where.get(attempt_id, self._own)
+        place = self._where.get(attempt_id)
+        return self._own if place is None else self._inherited[place].executor
 
-    def _of(self, place: str) -> ProcessExecutor | None:
-        executor = self._inherited.get(place) or self._inherit(place)
-        if executor is not None and place not in self._inherited:
-            self._inherited[place] = executor
-            executor.observe(self._tell)
-        return executor
+    def _of(self, place: str, attempt_id: str) -> Inherited | None:
+        """Take the keeper of a server for an attempt, until `_part`."""
+        inherited = self._inherited.get(place) or self._inherit(place)
+        if inherited is not None:
+            inherited.attempts.add(attempt_id)
+            if place not in self._inherited:
+                self._inherited[place] = inherited
+                inherited.executor.observe(self._tell)
+        return inherited
+
+    def _part(self, place: str, attempt_id: str) -> None:
+        """Let go of a keeper with its last attempt: another server may have its folder then."""
+        inherited = self._inherited.get(place)
+        if inherited is None:
+            return
+        inherited.attempts.discard(attempt_id)
+        if not inherited.attempts:
+            del self._inherited[place]
+            closing = asyncio.ensure_future(inherited.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _tell(self, observation: Observation) -> None:
         self._notify(observation)
