@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True):
     self_approval: Literal["allowed", "refused"] = "allowed"
     database_url: str = ""
     lease: int = 10
+    home_named: bool = False
+    """The home was set, and is not only the nearest one."""
 
     @property
     def shared(self) -> bool:
@@ -156,13 +158,25 @@ def load(
         )
         values[setting.name] = _checked(setting, place, value)
     values["database_url"], own = _database(values["database_url"])
+    named = bool(values["home"])
     values["home"] = Path(own or values["home"]).absolute() if own or values["home"] else _nearest(here)
     values["database_url"] = values["database_url"].replace(OF_HOME, schema_of(values["home"]))
     values["url"] = _address(values["url"], overruled=bool(flags.get("home")) and not flags.get("url"))
     if flags.get("home") and _is_copy(values["home"]):
-        values["checkpoint_copies"] = ""
+        values["checkpoint_copies"] = values["database_url"] = ""
     values["slots"] = values["slots"] or max(8, 4 * (os.cpu_count() or 1))
-    return Settings(**values)
+    return Settings(**values, home_named=named)
+
+
+def with_database(settings: Settings, url: str) -> Settings:
+    """Return the settings with another database, and the home that its address names if it is a home's own.
+
+    Raises:
+        InvalidInput: that is no address of a database.
+    """
+    shared, own = _database(url)
+    home = Path(own).absolute() if own else settings.home
+    return msgspec.structs.replace(settings, database_url=shared, home=home)
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -215,7 +229,7 @@ def _address(url: str, *, overruled: bool) -> str:
 
 
 def _is_copy(home: Path) -> bool:
-    """Tell whether a home is the backup of another, whose checkpoints are none of its own."""
+    """Tell whether a home is the backup of a record, whose checkpoints and database are none of its own."""
     return (home / DATABASE).exists() and not (home / "checkpoint").exists()
 
 

@@ -217,7 +217,7 @@ def interrupted_at(
         replace(source, target)
 
     with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
-        patched.setattr("runnotary.store.restoring.os.replace", counted)
+        patched.setattr("os.replace", counted)
         restored(copy, home, accept_loss=accept_loss)
     return done
 

@@ -1,4 +1,4 @@
-"""Verification, backup and restore of a home, for commands."""
+"""Verification, backup and restore of a record, for commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from runnotary.app.home import locked
+from runnotary.app.moving import place_of
 from runnotary.app.signing import HomeKey
 from runnotary.app.system import SystemChance, SystemClock, operating_user
 from runnotary.app.verifying import checked as checked
@@ -18,12 +19,12 @@ ROLLED_BACK: Final = HELP
 
 
 def backed_up(settings: Settings, target: Path) -> int:
-    """Copy the home's record to a new folder; return the number of blob files."""
-    return backup(settings.home, target)
+    """Copy the record to a new folder, which is a home; return the number of blob files."""
+    return backup(place_of(settings), target)
 
 
 def restored(settings: Settings, source: Path, *, reason: str, accept_loss: bool) -> Restored:
-    """Make the home from a backup.
+    """Make the record from a backup.
 
     Raises:
         HomeLocked: an engine works there. Conflict: there is a record.
@@ -33,7 +34,7 @@ def restored(settings: Settings, source: Path, *, reason: str, accept_loss: bool
     seat = locked(settings.home)
     try:
         return restore(
-            source, settings.home, wanted, clock=SystemClock(), chance=SystemChance(), signer_of=HomeKey
+            source, place_of(settings), wanted, clock=SystemClock(), chance=SystemChance(), signer_of=HomeKey
         )
     finally:
         seat.close()

@@ -120,11 +120,12 @@ LOG: Final = (
         "runnotary.cli.verify:backup",
         "copy the record while it is in use",
         (Option(("--output",), "folder to make", metavar="DIR", into="target"),),
+        details="The copy is a home with its own database, whichever database the record is in.",
     ),
     Command(
         ("admin", "restore"),
         "runnotary.cli.verify:restore",
-        "make a home from a backup",
+        "make a record from a backup",
         (
             Option(("backup",), "the folder that `admin backup` made", metavar="BACKUP"),
             Option(
@@ -133,6 +134,29 @@ LOG: Final = (
             REASON,
         ),
         details="Never over a record that exists. Keys are not in a backup: a new one signs from now on.",
+    ),
+    Command(
+        ("admin", "migrate"),
+        "runnotary.cli.moving:migrate",
+        "move the record to the other kind of database",
+        (
+            Option(
+                ("--from",),
+                "where it is: sqlite:///HOME/runnotary.db or postgresql://…",
+                metavar="URL",
+                into="source",
+            ),
+            Option(
+                ("--to",),
+                "where it is to be: the other kind, with no record in it",
+                metavar="URL",
+                into="target",
+            ),
+            REASON,
+            OUTPUT,
+        ),
+        details="Nobody may work on it meanwhile. Both sides are verified and compared; then the record\n"
+        "says that it moved, and goes on there under its name and key. In the old place it is only read.",
     ),
     Command(
         ("admin", "erase-principal"),

@@ -107,7 +107,7 @@ def _run(settings: Settings, name: str) -> bytes:
 
 def _write(page: Page, report: Json) -> None:
     counts = report["checked"]
-    parts = [_counted(counts[name], name) for name in COUNTED if counts.get(name)]
+    parts = [counted(counts[name], name) for name in COUNTED if counts.get(name)]
     blobs = counts.get("blobs") or counts.get("named", 0)
     if blobs:
         read = counts.get("blobs_read", blobs if report["deep"] else 0)
@@ -135,7 +135,8 @@ def _write(page: Page, report: Json) -> None:
     page.line("verify: ", ("ok", "green") if report["ok"] else ("FAILED", "bold red"))
 
 
-def _counted(count: int, name: str) -> str:
+def counted(count: int, name: str) -> str:
+    """Return a count of a report with its noun."""
     noun = NOUNS.get(name, name.removesuffix("s"))
     if count == 1:
         return f"1 {noun}"
@@ -158,7 +159,8 @@ def restore(args: Namespace) -> int:
     """Make a home from a backup, never over a record."""
     settings = settings_of_home(args, "admin restore")
     done = restored(settings, Path(args.backup), reason=args.reason or "", accept_loss=args.accept_loss)
-    print(f"{settings.home}: {done.entries:,} log entries and what they name")
+    where = f"the database, and files in {settings.home}" if settings.shared else f"{settings.home}"
+    print(f"{where}: {done.entries:,} log entries and what they name")
     if done.lost:
         print(f"{done.lost:,} log entries that followed are lost, and the record says so")
     print("a new key signs from now on; hand it to those who check: runnotary key show")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from runnotary.core import chain, profile
 from runnotary.core.errors import Damaged
-from runnotary.core.events import EngineNoted
+from runnotary.core.events import EngineNoted, Event
 from runnotary.core.ledger import HOME
 from runnotary.ports import Append, Chance, Clock, Refusal
+from runnotary.store.commit import Commit
 from runnotary.store.connection import Connection, transaction
 from runnotary.store.sealing import LEDGER
 from runnotary.store.streams import Streams
@@ -34,13 +36,25 @@ def note_profile(connection: Connection, name: str, clock: Clock, chance: Chance
     noted = profile_change(connection, name)
     if noted is None:
         return
-    streams = Streams(connection, chance)
-    append = Append(LEDGER, streams.end(LEDGER).seq, (noted,), clock.now(), chain.ENGINE_ACTOR)
-    commit, (result,) = streams.draft([append], trusting=False)
-    if isinstance(result, Refusal):
-        raise Damaged([f"the ledger refuses what is said of the profile: {result.message}"])
+    commit = drafted(connection, (noted,), chain.ENGINE_ACTOR, clock, chance)
     with transaction(connection):
         commit.write(connection, (), ())
+
+
+def drafted(
+    connection: Connection, facts: Sequence[Event], actor: bytes, clock: Clock, chance: Chance
+) -> Commit:
+    """Return the commit that puts facts at the end of the home's ledger, while no writer works on it.
+
+    Raises:
+        Damaged: the ledger takes no fact.
+    """
+    streams = Streams(connection, chance)
+    append = Append(LEDGER, streams.end(LEDGER).seq, tuple(facts), clock.now(), actor)
+    commit, (result,) = streams.draft([append], trusting=False)
+    if isinstance(result, Refusal):
+        raise Damaged([f"the ledger refuses {type(facts[-1]).__name__}: {result.message}"])
+    return commit
 
 
 def profile_change(connection: Connection, name: str) -> EngineNoted | None:

@@ -1,4 +1,4 @@
-"""A home made from a backup of one.
+"""A record made from a backup of one.
 
     copy → say so in the ledger → sign under a new name and key → put in its place
 
@@ -17,7 +17,6 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,18 +25,21 @@ from typing import Final
 import msgspec
 
 from runnotary.core import chain, notes
-from runnotary.core.errors import Conflict, Damaged, RolledBack
+from runnotary.core.errors import Damaged, RolledBack
 from runnotary.core.events import By, EngineNoted, KeyChanged
 from runnotary.core.ledger import replay
 from runnotary.core.notes import Checkpoint
-from runnotary.ports import Append, Chance, Clock, Refusal, Signer
-from runnotary.store import files, keys, migrate, outside, tree, uses
+from runnotary.ports import Chance, Clock, Signer
+from runnotary.store import migrate, outside, tree, uses
 from runnotary.store.backup import backup
+from runnotary.store.carrying import put_checkpoint, put_files
 from runnotary.store.connection import transaction
 from runnotary.store.log import SqliteStore
+from runnotary.store.noting import drafted
+from runnotary.store.places import Place
 from runnotary.store.sealing import LEDGER, RESTORED
-from runnotary.store.sqlite import FILE, connect_reader, connect_writer, database
-from runnotary.store.streams import Streams
+from runnotary.store.sqlite import connect_reader, connect_writer
+from runnotary.store.sqlite_place import SqlitePlace
 from runnotary.store.verify import verify
 
 GROWING: Final = ".restoring"
@@ -66,23 +68,25 @@ class Restored(msgspec.Struct, frozen=True):
 
 def restore(
     source: Path,
-    home: Path,
+    target: Path | Place,
     wanted: Wanted,
     *,
     clock: Clock,
     chance: Chance,
     signer_of: Callable[[Path], Signer],
 ) -> Restored:
-    """Make `home` from the backup `source`; the caller holds the lock of `home`.
+    """Make a record in `target` (of a home: in its own database) from the backup `source`; the caller holds
+    the lock of the home.
 
     Raises:
         FileMissing: there is no backup.
-        Conflict: there is a record in `home`.
+        Conflict: there is a record in `target`.
         RolledBack: a checkpoint outside is newer than the backup, or of another log.
         Damaged: the backup does not verify.
     """
-    if database(home).exists():
-        raise Conflict(f"{home} holds a record", hint="name a home that has none: --home DIR")
+    place: Place = SqlitePlace(target) if isinstance(target, Path) else target
+    place.refuse_taken()
+    home = place.home
     growing = home / GROWING
     shutil.rmtree(growing, ignore_errors=True)
     try:
@@ -94,7 +98,8 @@ def restore(
         lost = _lost(growing, home, wanted)
         _say(growing, wanted, newest, lost, clock, chance)
         note = asyncio.run(_signed(growing, clock, chance, signer_of(growing)))
-        _put(growing, home)
+        place.adopt(growing, lambda: put_files(growing, home))
+        put_checkpoint(growing, home)
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     for path in wanted.copies:
@@ -169,13 +174,8 @@ def _say(copy: Path, wanted: Wanted, newest: str, lost: str, clock: Clock, chanc
             for key, last in ledger.keys.items()
             if last.state == "active"
         )
-        streams = Streams(connection, chance)
         actor = chain.actor_id(ledger.salt, wanted.by.principal)
-        facts = (*ended, EngineNoted(RESTORED, data))
-        append = Append(LEDGER, streams.end(LEDGER).seq, facts, clock.now(), actor)
-        commit, (result,) = streams.draft([append], trusting=False)
-        if isinstance(result, Refusal):
-            raise Damaged([f"the ledger refuses what is said of the restore: {result.message}"])
+        commit = drafted(connection, (*ended, EngineNoted(RESTORED, data)), actor, clock, chance)
         with transaction(connection):
             commit.write(connection, (), ())
     finally:
@@ -189,25 +189,3 @@ async def _signed(copy: Path, clock: Clock, chance: Chance, signer: Signer) -> s
         return await store.checkpoint()
     finally:
         store.close()
-
-
-def _put(copy: Path, home: Path) -> None:
-    """Move all of it into the home, durably.
-
-    The checkpoint comes after the database: the one that lies there is the only word of what was lost.
-    """
-    for folder in sorted((copy / "blobs").iterdir()):
-        target = home / "blobs" / folder.name
-        target.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            os.replace(path, target / path.name)
-        files.sync_folder(target)
-    files.sync_folder(home / "blobs")
-    os.replace(copy / keys.FILE, home / keys.FILE)
-    for beside in ("-wal", "-shm"):  # of a database that is gone: they would be taken for this one's
-        (home / f"{FILE}{beside}").unlink(missing_ok=True)
-    files.sync_folder(home)
-    os.replace(database(copy), database(home))
-    files.sync_folder(home)
-    os.replace(copy / outside.FILE, home / outside.FILE)
-    files.sync_folder(home)

@@ -39,6 +39,7 @@ class PostgresSide:
         self.connection: Final = connection
 
     def rows(self, table: Table) -> Iterator[Values]:
+        """In the order of the key: SQLite stores a table so."""
         columns, key = ", ".join(table.columns), ", ".join(table.key)
         query = f"COPY (SELECT {columns} FROM {table.name} ORDER BY {key}) TO STDOUT (FORMAT BINARY)"
         types = self._types(table)
@@ -82,13 +83,10 @@ class PostgresPlace:
     @property
     def name(self) -> str:
         with _answering(self._url), closing(PostgresConnection(self._url, read_only=True)) as connection:
-            database, name = connection.run(
-                "SELECT current_database()::text, current_schema()::text"
-            ).fetchone()
-            info = connection.raw.info
-            return f"postgresql://{info.host}:{info.port}/{database}" + (
-                "" if name == _PUBLIC else f" schema {name}"
-            )
+            (database,) = connection.run("SELECT current_database()::text").fetchone()
+            name, info = schema.named_place(connection), connection.raw.info
+            where = "" if name == _PUBLIC else f" schema {name}"
+            return f"postgresql://{info.host}:{info.port}/{database}{where}"
 
     @property
     def record(self) -> PostgresRecord:
@@ -185,7 +183,9 @@ def _answering(url: str) -> Iterator[None]:
     except (psycopg.DataError, psycopg.IntegrityError) as wrong:
         raise Conflict(f"the database cannot hold this record: {said_of(wrong, url)}") from None
     except psycopg.OperationalError as wrong:
-        raise Unreachable(f"the database went away: {said_of(wrong, url)}", hint="try again") from None
+        raise Unreachable(
+            f"the database gave up: {said_of(wrong, url)}", hint="see why, and try again"
+        ) from None
     except psycopg.ProgrammingError as wrong:
         raise InvalidInput(
             f"the database refuses: {said_of(wrong, url)}",

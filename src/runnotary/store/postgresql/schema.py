@@ -57,9 +57,14 @@ def require_empty(connection: PostgresConnection) -> None:
 def make_place(connection: PostgresConnection) -> None:
     """Make the schema that the address names (`search_path`), if it is not there yet."""
     if connection.run("SELECT current_schema()").fetchone()[0] is None:
-        (path,) = connection.run("SHOW search_path").fetchone()
-        name = sql.Identifier(path.split(",")[0].strip().strip('"'))
+        name = sql.Identifier(named_place(connection))
         connection.raw.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+
+
+def named_place(connection: PostgresConnection) -> str:
+    """Return the name of the schema that the address names, whether or not it is there yet."""
+    name, path = connection.run("SELECT current_schema(), current_setting('search_path')").fetchone()
+    return str(name or path.split(",")[0].strip().strip('"'))
 
 
 def require_current(connection: PostgresConnection) -> None:
