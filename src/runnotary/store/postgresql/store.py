@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from runnotary.core.errors import FileMissing
+from runnotary.core.errors import Conflict, FileMissing
 from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.moved import refuse_moved, refuse_older
@@ -71,6 +71,7 @@ class PostgresStore(Records):
             _refuse_older(home, connection, copies)
             schema.prepare(connection, lambda new: found(new, clock.now(), chance))
             refuse_moved(connection)
+            _refuse_strange(home, connection)
             listener = Listener(url, connection.ask("last_pos").fetchone()[0])
         except BaseException:
             connection.close()
@@ -203,6 +204,21 @@ def _refuse_older(home: Path, connection: PostgresConnection, copies: Sequence[P
     else:
         refuse_older(home, connection, copies)
     return empty
+
+
+def _refuse_strange(home: Path, connection: PostgresConnection) -> None:
+    """Refuse a home that none of the record's files can be in: another one, or a disk that is away.
+
+    Raises:
+        Conflict: it is one.
+    """
+    entries = connection.ask("last_pos").fetchone()[0]
+    if entries > 1 and not (home / "blobs").is_dir():
+        raise Conflict(
+            f"{home} is not the home of the record in this database, which has {entries} log entries: "
+            "the files that belong to it are elsewhere",
+            hint="name the home that all its servers share: --home DIR, or RUNNOTARY_HOME",
+        )
 
 
 def is_new(url: str) -> bool:
