@@ -19,6 +19,7 @@ from runnotary.ports import Append, Appended, Change, Erasure, Refusal, Store
 from tests.simulation.world import MemoryStore
 from tests.store.conftest import DATABASES, place_in
 from tests.store.history import ACTOR, START, Tale, Ticks, run_id
+from tests.store.places import Place
 
 NOTE = ev.EngineNoted("test")
 
@@ -252,6 +253,28 @@ def test_a_key_is_found_until_its_run_is_purged(store: Store) -> None:
     assert store.keyed("user:y", "k") is None
     assert codes(append(store, tombstone(store, tale, ("user:x", "k")))) == ["ok"]
     assert store.keyed("user:x", "k") is None
+
+
+def test_what_follows_in_one_stream_is_written_whole_or_not_at_all(place: Place) -> None:
+    """A turn by several actors is several appends; what the database refuses of it, it refuses of all."""
+    store, tale, late = place.open(), Tale(1, Ticks()), Tale(2, Ticks())
+    append(store, keyed(tale))
+    created, started = late.turn(late.created()), keyed(late)
+    append(store, created, msgspec.structs.replace(started, expected_seq=1))
+    assert store.head(late.stream) == (0, chain.GENESIS)
+    assert store.run(late.id) is None
+    assert store.keyed("user:x", "k") == KeyRow("user:x", "k", tale.id, bytes(32))
+    store.close()
+
+
+def test_small_blobs_are_durable_after_an_empty_batch(place: Place) -> None:
+    opened = place.open()
+    name = opened.blobs.put(b"small")
+    append(opened)
+    beside = place.read()
+    assert beside.blobs.get(name) == b"small"
+    beside.close()
+    opened.close()
 
 
 def test_a_purge_takes_the_stream_and_its_rows_and_leaves_the_log(store: Store) -> None:

@@ -101,7 +101,7 @@ class Records(Clearing):
             Conflict: the home is open for reading only.
         """
         writer = self._own_writer()
-        return await writer.ask(batch, beside) if batch else []
+        return await writer.ask(batch, beside)
 
     def read(self, stream: bytes, after: int = 0) -> Iterator[Recorded]:
         """Read a stream in order, from `after` + 1 on.

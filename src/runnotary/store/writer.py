@@ -6,7 +6,7 @@ Rules of this file:
    commit, a busy one shares each commit among hundreds.
 2. Every stream is checked on its own. One that is not as long as expected comes back `conflict`; the others
    are written.
-3. If a commit fails, its parts are tried one at a time. One that the database refuses by its content comes
+3. If a commit fails, its parts are tried one at a time: what was to follow in one stream. One that the database refuses by its content comes
    back `failed`; one for which there was no room, or that the disk refused, `unwritten`.
 4. Sealing needs the head before it, so it happens in this thread (`streams.py`); the bytes are made once and
    never again.
@@ -261,7 +261,7 @@ class Writer:
     # --- one commit ------------------------------------------------------------------------------
 
     def _settle(self, appends: list[Append]) -> list[Result]:
-        """Commit all of it; if that fails, each part on its own."""
+        """Commit all of it; if that fails, what follows in each stream on its own."""
         trusting = going = True
         while going:
             try:
@@ -269,17 +269,17 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the thread must outlive any batch; see below
                 self._forget()
                 trusting, going = False, self._again(error)
-        return [self._alone(append) for append in appends]
+        return [result for part in _parts(appends) for result in self._alone(part)]
 
-    def _alone(self, append: Append) -> Result:
+    def _alone(self, part: list[Append]) -> list[Result]:
         wrong: Exception | None = None
         while wrong is None:
             try:
-                return self._commit([append], trusting=False)[0]
+                return self._commit(part, trusting=False)
             except Exception as error:  # noqa: BLE001 - as above
                 self._forget()
                 wrong = self._final(error)
-        return self._refusal(append, wrong)
+        return [self._refusal(append, wrong) for append in part]
 
     def _final(self, error: Exception) -> Exception | None:
         """Return why something cannot be written; None if it may be tried again."""
@@ -336,6 +336,21 @@ class Writer:
             if one.beside is not None:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     one.loop.call_soon_threadsafe(one.beside.meanwhile)
+
+
+def _parts(appends: Sequence[Append]) -> list[list[Append]]:
+    """Return what may be written one without the other: never the events of one turn of a run."""
+    parts: list[list[Append]] = []
+    for append in appends:
+        last = parts[-1][-1] if parts else None
+        if last and (last.stream, last.expected_seq + len(last.events)) == (
+            append.stream,
+            append.expected_seq,
+        ):
+            parts[-1].append(append)
+        else:
+            parts.append([append])
+    return parts
 
 
 @contextmanager
