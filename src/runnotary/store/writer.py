@@ -6,8 +6,9 @@ Rules of this file:
    commit, a busy one shares each commit among hundreds.
 2. Every stream is checked on its own. One that is not as long as expected comes back `conflict`; the others
    are written.
-3. If a commit fails, its parts are tried one at a time: what was to follow in one stream. One that the database refuses by its content comes
-   back `failed`; one for which there was no room, or that the disk refused, `unwritten`.
+3. If a commit fails, its parts are tried one at a time; a part is what was to follow in one stream. One that
+   the database refuses by its content comes back `failed`; one for which there was no room, or that the disk
+   refused, `unwritten`.
 4. Sealing needs the head before it, so it happens in this thread (`streams.py`); the bytes are made once and
    never again.
 5. The tree over the log grows in the commit. What was committed is signed afterwards, soon after a run has

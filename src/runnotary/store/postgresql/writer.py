@@ -28,6 +28,7 @@ from runnotary.core.errors import Conflict, Unreachable
 from runnotary.core.events import Event
 from runnotary.ports import Append, Chance, Change, Clock, Refusal, Sharing, Signer
 from runnotary.store.commit import Commit
+from runnotary.store.noting import profile_change
 from runnotary.store.outside import Outside
 from runnotary.store.postgresql.connections import COPIED_FROM, PostgresConnection, sent_together
 from runnotary.store.postgresql.servers import Registration, Server
@@ -88,23 +89,23 @@ class PostgresWriter(Writer):
         self._beaten = 0.0
         self.idle_seconds = server.lease_seconds / BEATS
 
-    def start(self) -> None:
+    def enter(self, profile: str) -> None:
+        """Take part, before `start`; another profile than before is noted before anything else is written."""
         self.registration.enter()
         self._tell("log")
         self._stand()
-        super().start()
-
-    def note(self, fact: Event) -> None:
-        """Write a fact into the home's ledger, sometime; from any thread."""
-        self._asking.put(lambda: self._note((fact,)))
+        changed = profile_change(self._postgres, profile)
+        if changed is not None:
+            self._note((changed,))
 
     def checkpoint(self) -> str:
-        for _ in range(TRIES_MAX):
+        for tried in range(TRIES_MAX):
             try:
                 return super().checkpoint()
             except Conflict:
                 if self._integrator() == self.registration.number:
                     raise
+            _pause(tried)  # another server needs one as well: let it finish
         return super().checkpoint()
 
     def claim(self, run_id: bytes) -> bool:
@@ -220,6 +221,15 @@ class PostgresWriter(Writer):
         number: int | None = self._postgres.ask("integrator").fetchone()[0]
         return number
 
+    def _note(self, facts: tuple[Event, ...]) -> None:
+        for tried in range(TRIES_MAX):
+            try:
+                return super()._note(facts)
+            except Conflict:  # another server said something there meanwhile
+                self._streams.forget()
+                _pause(tried)
+        return super()._note(facts)
+
     def _tell(self, what: str) -> None:
         self._postgres.ask("tell", (self._channel, what))
 
@@ -283,15 +293,25 @@ class PostgresWriter(Writer):
     def _settle(self, appends: list[Append]) -> list[Result]:
         self._tries = 0
         try:
-            try:
-                return _refused(appends) if self._suspended else super()._settle(appends)
-            except GivenUp:
-                self._start_anew()
-                return _refused(appends)
-            finally:
-                self._forget_transaction()
+            return self._settled(appends)
         except (Unreachable, psycopg.Error) as away:
             return [unwritten(append, str(away)) for append in appends]
+        finally:
+            self._forget_transaction()
+
+    def _settled(self, appends: list[Append]) -> list[Result]:
+        if not self._suspended:
+            try:
+                return super()._settle(appends)
+            except GivenUp:
+                self._start_anew()
+        # What goes on with something may be another's by now; what begins is ours, under the new number.
+        new = {append.stream for append in appends if append.expected_seq == 0}
+        try:
+            begun = iter(super()._settle([append for append in appends if append.stream in new]))
+        except GivenUp:
+            return [_refused(append) for append in appends]
+        return [next(begun) if append.stream in new else _refused(append) for append in appends]
 
     def _draft(self, appends: list[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
         before: list[Entry] = []
@@ -379,7 +399,7 @@ class PostgresWriter(Writer):
             if error.diag.table_name not in ("events", "log"):
                 return False
         elif isinstance(error, psycopg.OperationalError):  # a deadlock, a lock, a restart, a cut connection
-            time.sleep(PAUSE_SECONDS * self._tries * random.random())
+            _pause(self._tries)
         else:
             return False
         return self._tries < TRIES_MAX
@@ -394,6 +414,11 @@ class PostgresWriter(Writer):
         return refusal(append, said)
 
 
-def _refused(appends: Sequence[Append]) -> list[Result]:
+def _refused(append: Append) -> Refusal:
     lost = "this server was given up while it was away; others go on with its runs"
-    return [Refusal(append.stream, "conflict", lost) for append in appends]
+    return Refusal(append.stream, "conflict", lost)
+
+
+def _pause(tried: int) -> None:
+    """Let others get on, each time for longer."""
+    time.sleep(PAUSE_SECONDS * (1 + tried) * random.random())
