@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from runnotary.core import chain
+from runnotary.core import events as ev
 from runnotary.store.postgresql import connections
 from runnotary.store.postgresql.store import PostgresStore
+from runnotary.store.verify import verify
 from tests.postgres import Postgres
-from tests.store.history import Ticks, append, codes, note
+from tests.store.history import DEFINITION, Tale, Ticks, append, assert_appended, codes, flow_of, note, run_id
 from tests.store.load import Load, check_words
 from tests.store.places import PostgresPlace
 from tests.store.proxy import Proxy, Side
@@ -278,4 +284,125 @@ def test_an_integrator_without_work_of_its_own_keeps_its_lease(place: PostgresPl
     assert idle._own.registration.number == registered
     busy.close()
     idle.close()
+    check_words(place, set())
+
+
+# --- servers that stand still, or die ----------------------------------------------------------------
+
+
+class Runs:
+    """An engine that only remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.lost = 0
+
+    def grown(self, changes: object) -> None: ...
+
+    def taken(self, runs: Sequence[bytes]) -> None:
+        self.got += runs
+
+    def given_up(self) -> None:
+        self.lost += 1
+
+
+async def stand_still(store: PostgresStore) -> Callable[[], None]:
+    """Let a server do nothing from now on, as if its machine were paused; what is returned wakes it."""
+    assert store._own is not None
+    still, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        still.set()
+        go_on.wait()
+
+    store._own._asking.put(wait)
+    await is_so(still.is_set)
+    return go_on.set
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_server_that_stood_still_for_longer_than_its_lease_is_fenced(
+    place: PostgresPlace, leads: bool
+) -> None:
+    async def work() -> None:
+        first, second = place.open("a", lease_seconds=1), place.open("b", lease_seconds=1, takes_over=True)
+        paused, awake = (first, second) if leads else (second, first)
+        engines = {store: Runs() for store in (paused, awake)}
+        for store, engine in engines.items():
+            store.share(engine)
+        clock = Ticks()
+        tale = Tale(1, clock)
+        paused.blobs.put(DEFINITION)
+        assert_appended(await paused.append([tale.turn(tale.created(), tale.started("clean"))]))
+        assert paused._own is not None
+        number = paused._own.registration.number
+        wake = await stand_still(paused)
+        late = asyncio.ensure_future(paused.append([tale.turn(ev.RunFinished("cancelled")), note("other")]))
+        await is_so(lambda: place.tell("SELECT 1 FROM servers WHERE number = ?", (number,)) == [])
+        if not leads:
+            assert await awake.claim(tale.id)
+        else:
+            await is_so(lambda: engines[awake].got == [tale.id])
+        wake()
+        assert codes(await late) == ["conflict", "conflict"]
+        await is_so(lambda: engines[paused].lost == 1)
+        assert paused._own.registration.number > number
+        await is_so(lambda: not paused._own._suspended)
+        assert not await paused.claim(tale.id), "another one works on it"
+        assert paused.head(tale.stream)[0] == 2
+        assert_appended(await paused.append([note("other")]))
+        for store in (paused, awake):
+            store.close()
+
+    asyncio.run(work())
+    assert verify(place.record, flow_of=flow_of).ok
+
+
+SERVER = """
+import asyncio, sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from tests.store.history import Tale, Ticks
+from tests.store.places import PostgresPlace
+place = PostgresPlace({url!r}, Path({home!r}), None)
+stores = [place.open(name, lease_seconds=1) for name in {names!r}]
+async def work():
+    number = 100
+    while True:
+        await Tale(number, Ticks()).tell(stores[-1], until=2)
+        print(number, flush=True)
+        number += 1
+asyncio.run(work())
+"""
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_servers_that_were_killed_have_acknowledged_gets_positions(
+    place: PostgresPlace, alone: bool
+) -> None:
+    """What they wrote waits for an integrator, who is there already or comes later; their runs are left."""
+
+    async def kill() -> list[bytes]:
+        names = ["leads", "dies"] if alone else ["dies"]
+        script = SERVER.format(path=sys.path, url=place.url, home=str(place.home), names=names)
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            said = [await asyncio.to_thread(child.stdout.readline) for _ in range(5)]
+            child.kill()
+            said += await asyncio.to_thread(child.stdout.readlines)
+        return [run_id(int(line)) for line in said]
+
+    async def work() -> None:
+        store = None if alone else place.open("stays", lease_seconds=1)
+        told = await kill()
+        store = store or place.open("comes", lease_seconds=1)
+        await is_so(lambda: place.tell("SELECT 1 FROM servers WHERE name IN ('dies', 'leads')") == [])
+        await is_so(lambda: place.tell("SELECT count(*) FROM pending") == [(0,)])
+        assert set(told) <= set(store.open_runs())
+        for run in told:
+            assert await store.claim(run)
+            assert store.placed(chain.run_stream(run), 2) > 0
+        store.close()
+
+    asyncio.run(work())
     check_words(place, set())

@@ -57,8 +57,8 @@ _READS: Final = ("default_transaction_read_only", "on")
 _WRITES: Final = ("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s")
 _CUT: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
 """What a server says before it hangs up: it, or the connection, ends."""
-_SECRET: Final = re.compile(r"//[^/]*?:(.*)@|password\s*=\s*'?([^&\s']+)")
-_SPLITS: Final = re.compile(r"[@:/?#\[\]&=]")
+_SECRET: Final = re.compile(r"//[^/]*?:(.*)@|password\s*=\s*'?([^&']+)")
+_SPLITS: Final = re.compile(r"[@:/?#\[\]&=\s]")
 _PIECE_MIN: Final = 3
 _ORDERED: Final = frozenset(
     {"append_event", "put_blob", "put_run", "put_task", "put_flow", "put_key", "put_use"}

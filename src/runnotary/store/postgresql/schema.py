@@ -83,8 +83,12 @@ def require_current(connection: PostgresConnection) -> None:
 
 
 def is_empty(connection: PostgresConnection) -> bool:
-    """Tell whether nothing was ever recorded here."""
-    return not any(name == "release" for _, name, *_ in connection.ask("schema"))
+    """Tell whether nothing was ever recorded here.
+
+    Raises:
+        HomeVersion: there are tables of another program.
+    """
+    return _version(connection) == 0
 
 
 def _version(connection: PostgresConnection) -> int:

@@ -17,7 +17,7 @@ from runnotary.core.errors import Conflict, FileMissing
 from runnotary.ports import Chance, Clock, Sharing, Signer
 from runnotary.store.blobs import LocalBlobs
 from runnotary.store.moved import refuse_moved, refuse_older
-from runnotary.store.noting import found, profile_change
+from runnotary.store.noting import found
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.postgresql import schema
 from runnotary.store.postgresql.connections import PostgresConnection
@@ -92,10 +92,13 @@ class PostgresStore(Records):
         store = cls(url, home, writer, arriving)
         store._listener = listener
         store.blobs.prepare()
+        try:
+            writer.enter(profile)
+        except BaseException:
+            connection.close()
+            listener.close()
+            raise
         writer.start()
-        changed = profile_change(store._reader(), profile)
-        if changed is not None:
-            writer.note(changed)
         listener.start(store._heard)
         return store
 

@@ -510,4 +510,6 @@ SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace = current_sch
 UNION ALL
 SELECT 'trigger', tgname, pg_get_triggerdef(pg_trigger.oid)
 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
-WHERE relnamespace = current_schema()::regnamespace AND NOT tgisinternal;
+WHERE relnamespace = current_schema()::regnamespace AND NOT tgisinternal
+UNION ALL
+SELECT 'rule', tablename || '.' || rulename, definition FROM pg_rules WHERE schemaname = current_schema();
