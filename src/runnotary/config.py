@@ -175,8 +175,16 @@ def with_database(settings: Settings, url: str) -> Settings:
         InvalidInput: that is no address of a database.
     """
     shared, own = _database(url)
-    home = Path(own).absolute() if own else settings.home
-    return msgspec.structs.replace(settings, database_url=shared, home=home)
+    return at_home(
+        msgspec.structs.replace(settings, database_url=shared), Path(own) if own else settings.home
+    )
+
+
+def at_home(settings: Settings, home: Path) -> Settings:
+    """Return the settings with another home."""
+    home = home.absolute()
+    address = settings.database_url.replace(OF_HOME, schema_of(home))
+    return msgspec.structs.replace(settings, home=home, database_url=address)
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -23,12 +23,13 @@ PARTS: Final = (*(name for name in COUNTED if name != "log"), "blobs")
 def migrate(args: Namespace) -> int:
     """Move a record to the other kind of database, and show that it is the same one there."""
     settings = settings_of_home(args, "admin migrate")
-    source, target = _settings(settings, "--from", args.source), _settings(settings, "--to", args.target)
-    if not settings.home_named:
-        if target.shared:
-            target = msgspec.structs.replace(target, home=source.home)
-        elif source.shared and not source.home.is_dir():
-            source = msgspec.structs.replace(source, home=target.home)
+    source, target = (
+        _settings(settings, option, url) for option, url in (("--from", args.source), ("--to", args.target))
+    )
+    if not settings.home_named and target.shared:
+        target = _settings(config.at_home(settings, source.home), "--to", args.target)
+    elif not settings.home_named and source.shared and not source.home.is_dir():
+        source = _settings(config.at_home(settings, target.home), "--from", args.source)
     sides = moved(source, target, reason=args.reason or "")
     document = {name: msgspec.to_builtins(side) for name, side in zip(("from", "to"), sides, strict=True)}
     emit(args.format, document, lambda: _write(document), key="to")

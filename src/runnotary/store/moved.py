@@ -1,7 +1,7 @@
 """A record that was moved to another kind of database says so in its ledger, and is written to no more.
 
 The event (`engine.noted` of kind `moved`) is the last one that both places have: in the old one nothing
-follows it, in the new one the record goes on. A restore from a copy of either begins a log of its own.
+follows it, in the new one the record goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runnotary.core.events import By, EngineNoted
 from runnotary.core.times import to_text as time_text
 from runnotary.store.connection import Connection
 from runnotary.store.outside import refuse_rollback
-from runnotary.store.sealing import LEDGER, RESTORED
+from runnotary.store.sealing import LEDGER
 
 MOVED: Final = "moved"
 _HINT: Final = "let database_url be its address; the record here is only read"
@@ -36,17 +36,17 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 def moved_away(connection: Connection) -> tuple[Moved, int] | None:
-    """Return where a record went from here, and when; None if it is the one that goes on."""
-    found: tuple[Moved, int] | None = None
-    for seq, envelope, body in connection.ask("noted", (LEDGER,)).fetchall():
-        record = None if body is None else chain.opened(seq, envelope, body)
-        if record is None or not isinstance(record.event, EngineNoted):
-            continue
-        if record.event.kind == RESTORED:
-            found = None
-        elif record.event.kind == MOVED:
-            found = msgspec.convert(record.event.data, Moved), record.at
-    return found if found and found[0].target != connection.dialect.folder.name else None
+    """Return where a record went from here, and when; None if it, or what it is a copy of, goes on."""
+    size = connection.ask("last_pos").fetchone()[0]
+    row = connection.ask("leaves", (size - 1, size)).fetchone()
+    if row is None or row[0] != LEDGER:
+        return None
+    seq, envelope, body = connection.ask("read_stream", (LEDGER, row[1] - 1, 1)).fetchone()
+    record = None if body is None else chain.opened(seq, envelope, body)
+    if record is None or not isinstance(record.event, EngineNoted) or record.event.kind != MOVED:
+        return None
+    said = msgspec.convert(record.event.data, Moved)
+    return None if said.target == connection.dialect.folder.name else (said, record.at)
 
 
 def refuse_moved(connection: Connection) -> None:
