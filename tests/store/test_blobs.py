@@ -16,22 +16,22 @@ from runnotary.core.errors import BlobNotFound, Damaged, FileMissing
 from runnotary.core.hashing import EMPTY, digest
 from runnotary.store import files
 from runnotary.store.blobs import MOVED, SMALL
-from runnotary.store.log import SqliteStore
-from tests.store.history import open_store
+from runnotary.store.records import Records
+from tests.store.places import Place
 
 LARGE = bytes(range(256)) * 64
 SIZES = [0, 1, SMALL - 1, SMALL, SMALL + 1, 3 * files.CHUNK + 7]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = open_store(tmp_path / "home")
+def store(place: Place) -> Iterator[Records]:
+    opened = place.open()
     yield opened
     opened.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_bytes_come_back_under_their_digest(store: SqliteStore, tmp_path: Path, size: int) -> None:
+def test_bytes_come_back_under_their_digest(store: Records, tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     name = store.blobs.put(data)
     assert name == digest(data)
@@ -43,7 +43,7 @@ def test_bytes_come_back_under_their_digest(store: SqliteStore, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_file_is_kept_by_its_content(store: SqliteStore, tmp_path: Path, size: int) -> None:
+def test_a_file_is_kept_by_its_content(store: Records, tmp_path: Path, size: int) -> None:
     source = tmp_path / "source"
     source.write_bytes(data := os.urandom(size))
     name, kept = store.blobs.put_file(source)
@@ -53,7 +53,7 @@ def test_a_file_is_kept_by_its_content(store: SqliteStore, tmp_path: Path, size:
     assert store.blobs.path(name).exists() == (size >= SMALL)
 
 
-def test_the_same_bytes_are_kept_once(store: SqliteStore, tmp_path: Path) -> None:
+def test_the_same_bytes_are_kept_once(store: Records, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(LARGE)
     name = store.blobs.put(LARGE)
@@ -64,7 +64,7 @@ def test_the_same_bytes_are_kept_once(store: SqliteStore, tmp_path: Path) -> Non
     assert (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns)
 
 
-def test_known_content_is_not_read_again(store: SqliteStore, tmp_path: Path) -> None:
+def test_known_content_is_not_read_again(store: Records, tmp_path: Path) -> None:
     name = store.blobs.put(LARGE)
     same_size = tmp_path / "same-size"
     same_size.write_bytes(bytes(len(LARGE)))
@@ -74,7 +74,7 @@ def test_known_content_is_not_read_again(store: SqliteStore, tmp_path: Path) -> 
     assert store.blobs.put_file(shorter, known=name)[0] == digest(LARGE[:-1])
 
 
-def test_what_is_not_a_file_is_refused(store: SqliteStore, tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_refused(store: Records, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("missing", "pipe", "link", "missing/inside"):
@@ -84,7 +84,7 @@ def test_what_is_not_a_file_is_refused(store: SqliteStore, tmp_path: Path) -> No
         store.blobs.put_file(tmp_path)
 
 
-def test_what_is_not_here_is_said_so(store: SqliteStore, tmp_path: Path) -> None:
+def test_what_is_not_here_is_said_so(store: Records, tmp_path: Path) -> None:
     name = digest(b"never put")
     assert not store.blobs.has(name)
     for attempt in (
@@ -98,7 +98,7 @@ def test_what_is_not_here_is_said_so(store: SqliteStore, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_modes_do_not_depend_on_the_umask(store: SqliteStore, tmp_path: Path, umask: int) -> None:
+def test_modes_do_not_depend_on_the_umask(store: Records, tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         name = store.blobs.put(LARGE)
@@ -113,7 +113,7 @@ def test_modes_do_not_depend_on_the_umask(store: SqliteStore, tmp_path: Path, um
     assert modes == [0o444, 0o444, 0o555]
 
 
-def test_a_staged_file_is_a_file_of_its_own(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_staged_file_is_a_file_of_its_own(store: Records, tmp_path: Path) -> None:
     name = store.blobs.put(LARGE)
     for number in range(2):
         target = tmp_path / f"staged{number}"
@@ -123,7 +123,7 @@ def test_a_staged_file_is_a_file_of_its_own(store: SqliteStore, tmp_path: Path) 
         assert store.blobs.get(name) == LARGE
 
 
-def test_nothing_is_staged_over_what_is_there(store: SqliteStore, tmp_path: Path) -> None:
+def test_nothing_is_staged_over_what_is_there(store: Records, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -131,7 +131,7 @@ def test_nothing_is_staged_over_what_is_there(store: SqliteStore, tmp_path: Path
     assert target.read_text() == "mine"
 
 
-def test_a_damaged_blob_never_reaches_a_step(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_damaged_blob_never_reaches_a_step(store: Records, tmp_path: Path) -> None:
     name = store.blobs.put(LARGE)
     store.blobs.stage(name, tmp_path / "before")
     path = store.blobs.path(name)
@@ -144,15 +144,16 @@ def test_a_damaged_blob_never_reaches_a_step(store: SqliteStore, tmp_path: Path)
     assert not (tmp_path / "after").exists()
 
 
-def test_leftovers_of_a_crash_are_cleared_away(tmp_path: Path) -> None:
-    open_store(tmp_path / "home").close()
-    stray = tmp_path / "home" / "blobs" / "new" / "1-1"
+def test_leftovers_of_a_crash_are_cleared_away(place: Place) -> None:
+    store = place.open()
+    stray = store.blobs.incoming / "1-1"
+    store.close()
     stray.write_bytes(b"half")
-    open_store(tmp_path / "home").close()
+    place.open().close()
     assert not stray.exists()
 
 
-def test_the_empty_blob_has_its_name(store: SqliteStore) -> None:
+def test_the_empty_blob_has_its_name(store: Records) -> None:
     assert store.blobs.put(b"") == EMPTY
 
 
@@ -212,7 +213,7 @@ MOVABLE = os.urandom(MOVED + 5)
 
 
 @pytest.mark.parametrize("size", [*SIZES, MOVED - 1, MOVED, MOVED + 1])
-def test_a_file_that_is_taken_is_kept_by_its_content(store: SqliteStore, tmp_path: Path, size: int) -> None:
+def test_a_file_that_is_taken_is_kept_by_its_content(store: Records, tmp_path: Path, size: int) -> None:
     source = tmp_path / "source"
     source.write_bytes(data := os.urandom(size))
     name, kept = store.blobs.take_file(source)
@@ -222,9 +223,7 @@ def test_a_file_that_is_taken_is_kept_by_its_content(store: SqliteStore, tmp_pat
     assert list(store.blobs.incoming.iterdir()) == []
 
 
-def test_a_moved_file_is_the_blob_itself_and_nobody_may_write_to_it(
-    store: SqliteStore, tmp_path: Path
-) -> None:
+def test_a_moved_file_is_the_blob_itself_and_nobody_may_write_to_it(store: Records, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(MOVABLE)
     source.chmod(0o777)
@@ -234,7 +233,7 @@ def test_a_moved_file_is_the_blob_itself_and_nobody_may_write_to_it(
     assert (found.st_ino, found.st_mode & 0o777) == (inode, 0o444)
 
 
-def test_what_is_here_already_is_not_kept_twice(store: SqliteStore, tmp_path: Path) -> None:
+def test_what_is_here_already_is_not_kept_twice(store: Records, tmp_path: Path) -> None:
     name = store.blobs.put(MOVABLE)
     before = store.blobs.path(name).stat()
     source = tmp_path / "source"
@@ -244,7 +243,7 @@ def test_what_is_here_already_is_not_kept_twice(store: SqliteStore, tmp_path: Pa
     assert not source.exists() and list(store.blobs.incoming.iterdir()) == []
 
 
-def test_a_file_that_somebody_may_still_write_to_is_copied(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_file_that_somebody_may_still_write_to_is_copied(store: Records, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(MOVABLE)
     with source.open("r+b") as writer:
@@ -255,7 +254,7 @@ def test_a_file_that_somebody_may_still_write_to_is_copied(store: SqliteStore, t
     assert store.blobs.get(name) == MOVABLE
 
 
-def test_a_file_that_is_mapped_for_writing_is_copied(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_file_that_is_mapped_for_writing_is_copied(store: Records, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(MOVABLE)
     with source.open("r+b") as file:
@@ -266,7 +265,7 @@ def test_a_file_that_is_mapped_for_writing_is_copied(store: SqliteStore, tmp_pat
     assert store.blobs.get(name) == MOVABLE
 
 
-def test_a_file_with_another_name_is_copied(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_file_with_another_name_is_copied(store: Records, tmp_path: Path) -> None:
     source, other = tmp_path / "source", tmp_path / "other"
     source.write_bytes(MOVABLE)
     other.hardlink_to(source)
@@ -275,14 +274,14 @@ def test_a_file_with_another_name_is_copied(store: SqliteStore, tmp_path: Path) 
     assert store.blobs.get(name) == MOVABLE
 
 
-def test_what_is_no_file_cannot_be_taken(store: SqliteStore, tmp_path: Path) -> None:
+def test_what_is_no_file_cannot_be_taken(store: Records, tmp_path: Path) -> None:
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(FileMissing):
             store.blobs.take_file(path)
 
 
 def test_a_disk_that_fails_while_a_file_is_taken_keeps_nothing(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(MOVABLE)
