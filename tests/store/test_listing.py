@@ -19,9 +19,12 @@ from runnotary.core.permissions import Visible
 from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow
 from runnotary.ports import Append, Store
+from runnotary.store.records import Records
+from tests.postgres import Postgres
 from tests.simulation.world import MemoryStore
 from tests.store import oracle
 from tests.store.history import ACTOR, START, open_store
+from tests.store.places import Place, PostgresPlace
 
 FLOWS = ("", "report", "Etl", "étude")
 NAMES = ("user:ana", "user:bob", "group:qa")
@@ -152,13 +155,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NUMBERS = iter(range(1_000_000))
 CAREFUL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEWER = settings(CAREFUL, max_examples=20)
+"""A database is made for each of them."""
 
 
 @given(data=st.data())
 @CAREFUL
 def test_all_pages_together_are_what_the_filters_leave(folder: Path, data: st.DataObject) -> None:
+    check_pages(open_store(folder / str(next(NUMBERS)), durability="normal"), data)
+
+
+@given(data=st.data())
+@FEWER
+def test_so_they_are_on_postgresql(postgres: Postgres, folder: Path, data: st.DataObject) -> None:
+    home = folder / str(next(NUMBERS))
+    check_pages(PostgresPlace(postgres.fresh(), home, postgres).open(), data)
+
+
+def check_pages(store: Records, data: st.DataObject) -> None:
     rows = data.draw(homes())
-    store = open_store(folder / str(next(NUMBERS)), durability="normal")
     try:
         insert(store, rows)
         for _ in range(6):
@@ -177,10 +192,20 @@ def test_all_pages_together_are_what_the_filters_leave(folder: Path, data: st.Da
 def test_rows_that_come_between_pages_repeat_nothing_and_hide_nothing(
     folder: Path, data: st.DataObject
 ) -> None:
+    check_between(open_store(folder / str(next(NUMBERS)), durability="normal"), data)
+
+
+@given(data=st.data())
+@FEWER
+def test_so_they_do_on_postgresql(postgres: Postgres, folder: Path, data: st.DataObject) -> None:
+    home = folder / str(next(NUMBERS))
+    check_between(PostgresPlace(postgres.fresh(), home, postgres).open(), data)
+
+
+def check_between(store: Records, data: st.DataObject) -> None:
     rows = data.draw(homes())
     late = [data.draw(run_rows(1000 + number, [])) for number in range(6)]
     query = data.draw(queries(rows))
-    store = open_store(folder / str(next(NUMBERS)), durability="normal")
     try:
         insert(store, rows)
         found = pages(store, query, [[row] for row in late])
@@ -194,8 +219,8 @@ def test_rows_that_come_between_pages_repeat_nothing_and_hide_nothing(
         store.close()
 
 
-def test_many_values_are_one_walk(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+def test_many_values_are_one_walk(place: Place) -> None:
+    store = place.open()
     memory = MemoryStore()
     try:
         rows = [
@@ -213,8 +238,8 @@ def test_many_values_are_one_walk(tmp_path: Path) -> None:
         store.close()
 
 
-def test_text_that_means_something_to_sql_is_only_text(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+def test_text_that_means_something_to_sql_is_only_text(place: Place) -> None:
+    store = place.open()
     try:
         rows = [
             msgspec.structs.replace(BARE, id=uuid7(START + 1000 * number, bytes(8)), label=label)

@@ -165,8 +165,11 @@ ALTER TABLE blobs ALTER COLUMN data SET STORAGE EXTERNAL;
 ALTER TABLE events ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- What the filters on texts ask; see `sqlite.py` for what they mean.
+CREATE FUNCTION folded(said text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT replace(lower(upper(said COLLATE "und-x-icu") COLLATE "und-x-icu"), 'ς', 'σ') $$;
+
 CREATE FUNCTION says(wanted text, said text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-$$ SELECT strpos(lower(said COLLATE "und-x-icu"), lower(wanted COLLATE "und-x-icu")) > 0 $$;
+$$ SELECT strpos(folded(said), folded(wanted)) > 0 $$;
 
 CREATE FUNCTION message_of(error text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
 $$ BEGIN
