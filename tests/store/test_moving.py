@@ -110,6 +110,13 @@ def test_into_another_home_go_blobs_key_and_checkpoint(there: Two, tmp_path: Pat
     assert verify(there.new.record, deep=True).findings == ()
 
 
+def test_into_another_home_without_any_blob_file(two: Two, tmp_path: Path) -> None:
+    fill(two.old.open(quickly=True), ())
+    two.new.home = tmp_path / "elsewhere"
+    two.move()
+    assert verify(two.new.record, deep=True).findings == ()
+
+
 # --- nothing forks ------------------------------------------------------------------------------------
 
 

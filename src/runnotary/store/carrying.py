@@ -50,9 +50,10 @@ def is_stranger(home: Path, other: Path) -> bool:
 
 def put_files(copy: Path, home: Path) -> None:
     """Move blobs and key into a home, durably. Before there is a record that needs them."""
+    (home / BLOBS).mkdir(parents=True, exist_ok=True)
     for folder in sorted((copy / BLOBS).iterdir()):
         target = home / BLOBS / folder.name
-        target.mkdir(parents=True, exist_ok=True)
+        target.mkdir(exist_ok=True)
         for path in folder.iterdir():
             os.replace(path, target / path.name)
         files.sync_folder(target)
