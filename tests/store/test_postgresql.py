@@ -20,7 +20,8 @@ from runnotary.core.errors import (
 )
 from runnotary.core.rows import RunRow, TaskRow
 from runnotary.core.states import OPEN, State
-from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnection, said_of
+from runnotary.store.connection import transaction
+from runnotary.store.postgresql.connections import COPIED_FROM, POSTGRESQL, PostgresConnection, said_of
 from runnotary.store.postgresql.store import PostgresStore
 from runnotary.store.verify import verify
 from tests.postgres import PASSWORD, USER, Postgres
@@ -182,6 +183,28 @@ def test_every_named_statement_is_one_that_the_database_understands(connection: 
         numbered = "".join(f"{part}${number}" for number, part in enumerate(parts[:-1], 1)) + parts[-1]
         if not sql.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
             connection.raw.execute(f"PREPARE try_{name} AS {numbered}".encode(), prepare=False)
+
+
+@pytest.mark.parametrize("number", [1, COPIED_FROM - 1, COPIED_FROM])
+def test_however_many_rows_are_written_at_once_they_read_the_same(
+    connection: PostgresConnection, number: int
+) -> None:
+    connection.act_as(1)
+    ended: list[None] = [None] * 4
+    first = [
+        TaskRow(run_id(n), "é'\\", "a", None, "pending", "", "", n, *ended, 7, "") for n in range(number)
+    ]
+    again = [msgspec.structs.replace(row, visit=n, signal=9) for n, row in enumerate(first)]
+    leaves = [(b"\x00\\" + run_id(n), 1, bytes(32)) for n in range(number)]
+    for rows in (first, again):
+        with transaction(connection):
+            connection.ask_many("put_task", [msgspec.structs.astuple(row) for row in reversed(rows)])
+        assert [TaskRow(*row) for row in connection.ask("all_tasks")] == sorted(rows, key=lambda row: row.run)
+    last = connection.ask("last_pos").fetchone()[0]
+    with transaction(connection):
+        logged = [(pos, stream, 1, seq, head) for pos, (stream, seq, head) in enumerate(leaves, last + 1)]
+        connection.ask_many("append_log", logged)
+    assert connection.ask("all_leaves").fetchall()[last:] == leaves
 
 
 @pytest.mark.parametrize("table", ["runs", "tasks"])

@@ -6,7 +6,7 @@ Rules of this file:
    session.
 2. A connection that was cut is made anew, and a statement outside a transaction is asked again: each of them
    may run twice. Inside a transaction whoever began it has to find out what became of it (`writer.py`).
-3. What is written for many rows is one statement: the rows go as one array for each column.
+3. What is written for many rows is one statement: the rows go as one array for each column, or by COPY.
 4. Named statements are prepared when they are first used. Prepared after some uses, one that is prepared in a
    pipeline that fails is believed by the driver to be there.
 5. No message holds a password.
@@ -75,6 +75,7 @@ def placed(sql: str) -> bytes:
 
 
 _BULKS: Final = bulks(POSTGRESQL.sql)
+_ONE: Final = {name: placed(bulk.one) for name, bulk in _BULKS.items()}
 _SQL: Final = {name: placed(sql) for name, sql in POSTGRESQL.sql.items()}
 
 
@@ -117,6 +118,9 @@ class PostgresConnection:
         return self._execute(_SQL[name], values)
 
     def ask_many(self, name: str, rows: Sequence[Values], /) -> None:
+        if len(rows) == 1 and name in _ONE:
+            self.raw.execute(_ONE[name], rows[0])
+            return
         if rows:
             ordered = sorted(rows, key=_first_two) if name in _ORDERED else rows
             if len(rows) >= COPIED_FROM and self._copies and not self.together and name in _BULKS:
@@ -222,7 +226,7 @@ def connect(url: str, *, read_only: bool = False, server: str = "") -> psycopg.C
             keepalives_interval=5,
             keepalives_count=3,
         )
-        raw.prepared_max = 2 * len(_SQL)
+        raw.prepared_max = 2 * (len(_SQL) + len(_ONE))
         said = _READS if read_only else _WRITES
         raw.execute(_SESSION, (f"{LOCK_SECONDS}s", *said, server), prepare=False)
     except psycopg.ProgrammingError as wrong:

@@ -23,7 +23,7 @@ _BULK: Final = re.compile(
 
 
 class Bulk(NamedTuple):
-    """How the rows of a statement are copied."""
+    """How the rows of a statement are copied, or a single one is written."""
 
     into: str
     types: tuple[str, ...]
@@ -31,6 +31,8 @@ class Bulk(NamedTuple):
     """Makes the temporary table, once for each connection; nothing if there is none."""
     after: str
     """Moves the rows from there."""
+    one: str
+    """Writes one row: arrays of one value each would cost more than the row."""
 
 
 def bulk_of(sql: str) -> Bulk | None:
@@ -41,8 +43,10 @@ def bulk_of(sql: str) -> Bulk | None:
     table, columns = found["table"], " ".join(found["columns"].split())
     types = tuple(one.strip().removeprefix("?::").removesuffix("[]") for one in found["arrays"].split(","))
     into = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
+    values = ", ".join(f"?::{name}" for name in types)
+    one = f"INSERT INTO {table} ({columns}) VALUES ({values}) {found['rest']}"
     if not found["rest"]:
-        return Bulk(into, types, "", "")
+        return Bulk(into, types, "", "", one)
     copied = f"copied_{table}"
     return Bulk(
         into.replace(table, copied, 1),
@@ -50,6 +54,7 @@ def bulk_of(sql: str) -> Bulk | None:
         f"CREATE TEMPORARY TABLE {copied} ON COMMIT DELETE ROWS AS "
         f"SELECT {columns} FROM {table} WITH NO DATA",
         f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {copied} {found['rest']}",
+        one,
     )
 
 
