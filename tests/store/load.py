@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
+
+import psycopg
 
 from runnotary.core import chain
 from runnotary.core import events as ev
+from runnotary.core.errors import Unreachable
 from runnotary.ports import Append, Appended, Change
 from runnotary.store.postgresql.store import PostgresStore
 from runnotary.store.records import Records
@@ -18,6 +21,7 @@ from tests.store.places import PostgresPlace
 
 KIND: Final = "load"
 PATIENCE_SECONDS: Final = 240
+Read = TypeVar("Read")
 Fault = Callable[[], Awaitable[object]]
 
 
@@ -78,7 +82,7 @@ class Load:
             word = f"{who}-{number}"
             self.meant.add(word)
             while True:
-                seq = (await asyncio.to_thread(store.head, key))[0]
+                seq = (await patiently(lambda: store.head(key)))[0]
                 event = ev.EngineNoted(KIND, {"word": word})
                 (result,) = await store.append([Append(key, seq, (event,), START, ACTOR)])
                 if isinstance(result, Appended):
@@ -86,7 +90,7 @@ class Load:
                     break
                 self.refused[result.code] += 1
                 assert result.code != "failed", result
-                if word in await asyncio.to_thread(words_in, store, key):
+                if word in await patiently(lambda: words_in(store, key)):
                     break
             async with self._grown:
                 self._grown.notify_all()
@@ -96,6 +100,15 @@ class Load:
         for store in self.stores:
             store.close()
         check_words(place, self.meant)
+
+
+async def patiently(read: Callable[[], Read]) -> Read:
+    """Read as soon as the database answers: a server's readers do not wait for it."""
+    while True:
+        try:
+            return await asyncio.to_thread(read)
+        except (Unreachable, psycopg.OperationalError):
+            await asyncio.sleep(0.05)
 
 
 def words_in(store: Records, stream: bytes) -> list[str]:
