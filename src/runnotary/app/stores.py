@@ -96,7 +96,10 @@ def record_of(settings: Settings) -> Path | Record:
 
 
 def has_servers(settings: Settings) -> bool:
-    """Tell whether a server works on the shared record."""
+    """Tell whether a server works on the shared record; one of this host that was killed does not."""
     from runnotary.store.postgresql.store import has_servers as are_there
 
-    return are_there(settings.database_url)
+    def is_dead(name: str, host: str) -> bool:
+        return host == host_name() and is_vacant(settings.home, name)
+
+    return are_there(settings.database_url, is_dead)

@@ -1,10 +1,12 @@
-"""Following a run from an engine's own process: by its turns if it is ours, else by what others commit."""
+"""Following a run from an engine's own process: by its turns if it is ours, else by what others commit.
+
+If the server that works on it goes, whoever follows the run goes on with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from typing import Final
 
 from runnotary.app.home import Embedded
@@ -54,8 +56,10 @@ class Watching:
         try:
             yield
             while not self._is_over(run) and not self._home.engine.holds(run):
-                with suppress(TimeoutError):
+                try:
                     await asyncio.wait_for(woken.wait(), LOOK_SECONDS)
+                except TimeoutError:  # whoever works on it may be gone
+                    await self._home.engine.adopt(run)
                 woken.clear()
                 yield
         finally:

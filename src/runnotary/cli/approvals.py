@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any, Final
 
 from runnotary.app.approvals import asked, listed
-from runnotary.app.records import document_of, has_engine
+from runnotary.app.records import INTERRUPTED, document_of, shown_status
 from runnotary.app.session import session
 from runnotary.cli import words
 from runnotary.cli.asked import settings_of
@@ -84,7 +84,7 @@ def _write_answer(settings: Settings, answer: Json) -> None:
     if answer["status"] == WAITING:
         missing = answer["approvals"] - len(answer["decisions"])
         page.line((f"{words.plural(missing, 'more approval')} needed, of somebody else", words.DIM))
-    elif not has_engine(settings):
+    elif shown_status(document_of(settings, answer["run"])["status"], settings) == INTERRUPTED:
         page.line(("recorded; nothing works here now: ", words.DIM), f"runnotary run watch {short}")
 
 

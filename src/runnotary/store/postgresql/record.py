@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from runnotary.core.errors import FileMissing
+from runnotary.core.errors import FileMissing, HomeVersion
 from runnotary.store.connection import Connection
 from runnotary.store.outside import refuse_rollback
 from runnotary.store.postgresql import schema
@@ -28,11 +28,14 @@ class PostgresRecord:
     def snapshot(self, copies: Sequence[Path]) -> Iterator[Connection]:
         connection = PostgresConnection(self._url, read_only=True)
         try:
-            empty = schema.is_empty(connection)
-            refuse_rollback(self.home, None if empty else connection, copies)
-            if empty:
+            if schema.is_empty(connection):
+                refuse_rollback(self.home, None, copies)
                 raise FileMissing("the database holds no record", hint="start a flow with it first")
-            schema.require_current(connection)
+            try:
+                schema.require_current(connection)
+            except HomeVersion:  # one of an older release may be an older copy
+                refuse_rollback(self.home, connection, copies)
+                raise
             connection.ask("begin_read")
             yield connection
         finally:

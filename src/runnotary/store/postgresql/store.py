@@ -230,9 +230,10 @@ def is_new(url: str) -> bool:
         return schema.is_empty(connection)
 
 
-def has_servers(url: str) -> bool:
-    """Tell whether a server works on the record of a database."""
+def has_servers(url: str, is_dead: Callable[[str, str], bool]) -> bool:
+    """Tell whether a server works on the record of a database; `is_dead` knows more of a name and its host."""
     with closing(PostgresConnection(url, read_only=True)) as connection:
         if schema.is_empty(connection):
             return False
-        return any(not expired for *_, expired in connection.ask("servers"))
+        servers = connection.ask("servers").fetchall()
+    return any(not (expired or is_dead(name, host)) for _, name, host, expired in servers)
