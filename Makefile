@@ -4,10 +4,10 @@ WORKERS ?= 2
 QUICK := $(wildcard tests/house tests/core)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast check test bench bench-full serve services lock clean runtime dev
+.PHONY: help demo fast check test test-postgresql bench bench-full serve services lock clean runtime dev
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: runtime  ## run the example flow on real data and verify its record
 	@test -f examples/demo.py || { echo "examples/demo.py is missing from this tree" >&2; exit 1; }
@@ -24,6 +24,9 @@ check: fast  ## fast, and the types
 
 test: check services  ## everything
 	@$(PY) -m pytest -q -n $(WORKERS)
+
+test-postgresql: dev services  ## everything again, with every home in a PostgreSQL that is started for it
+	@$(PY) -m tests.database $(PY) -m pytest -q -n $(WORKERS)
 
 bench: dev  ## measure; prints ratios side by side
 	@$(PY) -m bench

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.database import ENVIRON, LeftOut
+from tests.database import _all_schemas_end as _all_schemas_end
+from tests.database import _schemas_end as _schemas_end
 from tests.postgres import Postgres, running
 
 # How fast a machine draws examples is no property of ours: a busy one must not fail a test.
@@ -56,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     runs_in_an_xdist_worker = hasattr(config, "workerinput")
     if REQUIRE_ALL and not runs_in_an_xdist_worker:
         config.pluginmanager.register(NothingIsLeftOut(), "nothing-is-left-out")
+    if ENVIRON:
+        config.pluginmanager.register(LeftOut(), "left-out")
 
 
 @pytest.fixture(scope="session")

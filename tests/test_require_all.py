@@ -38,7 +38,7 @@ def run_pytest(
             folder,
             folder,
         ],
-        env=os.environ | {"RUNNOTARY_REQUIRE_ALL": require_all},
+        env=os.environ | {"RUNNOTARY_REQUIRE_ALL": require_all, "PYTHONPATH": str(CONFTEST.parents[1])},
         cwd=folder,
         capture_output=True,
         text=True,

@@ -20,13 +20,14 @@ from runnotary.core.permissions import Action, People, Who, granted
 from runnotary.server.identity import Identity
 from tests.access.place import OWNER, Place
 from tests.access.provider import AUDIENCE, ISSUER, NOW, claims, ec_key, ed_key, public, raw, rsa_key, signed
+from tests.database import ENVIRON
 
 Json = Any
 Ask = Callable[..., Who]
 
 
 def settings_of(tmp_path: Path, **oidc: Json) -> config.Settings:
-    return config.load({"home": str(tmp_path / "home"), **oidc}, environ={}, cwd=tmp_path)
+    return config.load({"home": str(tmp_path / "home"), **oidc}, environ=ENVIRON, cwd=tmp_path)
 
 
 def keys_file(tmp_path: Path, *keys: Json) -> str:

@@ -14,6 +14,7 @@ import yaml
 from runnotary import config
 from runnotary.app.home import Embedded
 from runnotary.app.intake import StartRequest, taken_in
+from runnotary.app.stores import record_of
 from runnotary.core import events as ev
 from runnotary.core.chain import ledger_stream, run_stream
 from runnotary.core.errors import PermissionDenied, RunNotFound
@@ -21,6 +22,7 @@ from runnotary.core.events import By
 from runnotary.core.queries import RunQuery
 from runnotary.engine import retention
 from runnotary.store.verify import verify
+from tests.database import ENVIRON
 
 PATIENCE_S = 60
 FLOW = {"flow": "quick", "steps": {"only": {"run": ["true"]}}}
@@ -34,7 +36,7 @@ def oidc(name: str, *groups: str) -> By:
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[[Callable[[Embedded, bytes], Awaitable[Any]]], Any]:
     """Return a function that plays with a home in which `user:starter` has run a flow in `lab`."""
-    settings = config.load({"home": str(tmp_path / "home")}, environ={}, cwd=tmp_path)
+    settings = config.load({"home": str(tmp_path / "home")}, environ=ENVIRON, cwd=tmp_path)
     (tmp_path / "flow.yaml").write_text(yaml.safe_dump(FLOW))
 
     async def whole(scene: Callable[[Embedded, bytes], Awaitable[Any]]) -> Any:
@@ -56,7 +58,7 @@ def play(tmp_path: Path) -> Callable[[Callable[[Embedded, bytes], Awaitable[Any]
 
     def plays(scene: Callable[[Embedded, bytes], Awaitable[Any]]) -> Any:
         told = asyncio.run(asyncio.wait_for(whole(scene), PATIENCE_S))
-        assert verify(settings.home, deep=True).ok
+        assert verify(record_of(settings), deep=True).ok
         return told
 
     return plays

@@ -13,6 +13,7 @@ import runnotary
 from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded
 from runnotary.config import load
+from tests.database import ENVIRON
 
 SOURCES = Path(runnotary.__file__).parent
 
@@ -22,7 +23,7 @@ def test_what_reads_in_a_thread_has_ended_before_the_record_is_closed(tmp_path: 
     began, go, read = threading.Event(), threading.Event(), []
 
     async def work() -> None:
-        home = Embedded(load({"home": str(tmp_path)}, environ={}))
+        home = Embedded(load({"home": str(tmp_path)}, environ=ENVIRON))
 
         def reading() -> None:
             home.store.position()

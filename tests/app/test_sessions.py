@@ -17,6 +17,7 @@ from runnotary.app.session import LocalSession, NeighbourSession, session
 from runnotary.config import Settings
 from runnotary.core.ids import to_text
 from runnotary.core.queries import RunQuery
+from tests.database import ENVIRON
 
 Json = Any
 
@@ -45,7 +46,7 @@ class Leaving(LocalSession):
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "flow.yaml").write_text("flow: quick\nsteps: {a: {run: 'true'}}\n")
-    return config.load({}, environ={}, cwd=tmp_path)
+    return config.load({}, environ=ENVIRON, cwd=tmp_path)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from runnotary.__main__ import main as command
 from tests.cli.terminal import PATIENCE, Done
+from tests.database import outer
 
 
 class Prepared:
@@ -32,8 +33,7 @@ class Prepared:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=Path(__file__).parents[2],
-            env={name: value for name, value in os.environ.items() if not name.startswith("RUNNOTARY_")}
-            | {"PYTHONWARNINGS": "error::ResourceWarning"},
+            env=outer() | {"PYTHONWARNINGS": "error::ResourceWarning"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.database import ENVIRON
+
 COMMAND = [sys.executable, "-m", "runnotary"]
 PATIENCE = 40.0
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "XDG_RUNTIME_DIR")
@@ -37,7 +39,7 @@ class Desk:
         self.path = path
         self.home = path / ".runnotary"
         self.environ = {name: os.environ[name] for name in KEPT if name in os.environ}
-        self.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
+        self.environ |= ENVIRON | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
         self.begun: list[subprocess.Popen[str]] = []
 
     def write(self, name: str, text: str) -> Path:

@@ -13,7 +13,7 @@ from tests.cli.terminal import Desk
 from tests.postgres import PASSWORD, Postgres
 
 FLOW = "flow: f\nsteps: {a: {run: 'head -c 200000 /dev/zero > big; echo said', files: [big]}}\n"
-pytestmark = pytest.mark.own_database
+pytestmark = pytest.mark.own_database("moves the one database of a home")
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,8 @@ def test_quiet_prints_the_id_and_nothing_else(hello: Desk) -> None:
 
 
 def test_quiet_prints_the_id_at_the_commit(desk: Desk) -> None:
-    desk.write("slow.yaml", "steps: {a: {run: 'while [ ! -e ../../../../go ]; do sleep 0.05; done'}}\n")
+    waits = f"while [ ! -e {desk.path}/go ]; do sleep 0.05; done"
+    desk.write("slow.yaml", f"steps: {{a: {{run: '{waits}'}}}}\n")
     process = desk.begin("start", "-q", "slow.yaml")
     assert process.stdout is not None
     run = process.stdout.readline().strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import Desk
+from tests.database import copy_home, rows_of
 
 FLOW = "flow: f\nsteps: {a: {run: 'head -c 200000 /dev/zero > big; echo said', files: [big]}}\n"
 
@@ -24,7 +24,7 @@ def whole(shared_desk: Desk) -> Iterator[Desk]:
 @pytest.fixture
 def desk(whole: Desk, desk: Desk) -> Desk:
     """A copy of the home, to be damaged."""
-    shutil.copytree(whole.home, desk.home)
+    copy_home(whole.home, desk.home)
     return desk
 
 
@@ -57,10 +57,11 @@ def test_the_record_alone(whole: Desk) -> None:
 
 @pytest.mark.parametrize("words", [("--deep",), ("@latest", "--deep"), ("--record",)])
 def test_a_flipped_byte_in_an_event(desk: Desk, words: tuple[str, ...]) -> None:
-    with sqlite3.connect(desk.home / "runnotary.db") as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    flip(desk.home / "runnotary.db", b'"verdict":"success"')
+    with rows_of(desk.home) as connection:
+        for stream, seq, body in connection.execute("SELECT stream, seq, body FROM events").fetchall():
+            flipped = body.replace(b'"verdict":"success"', b'"verdict":"succesr"')
+            change = "UPDATE events SET body = ? WHERE stream = ? AND seq = ?"
+            connection.execute(change, (flipped, stream, seq))
     done = desk.run("verify", *words)
     assert done.code == 10
     assert "✗ " in done.out
@@ -69,9 +70,8 @@ def test_a_flipped_byte_in_an_event(desk: Desk, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", [("--deep",), ("@latest", "--deep")])
 def test_a_changed_exit_code(desk: Desk, words: tuple[str, ...]) -> None:
-    with sqlite3.connect(desk.home / "runnotary.db") as connection:
+    with rows_of(desk.home) as connection:
         connection.execute("UPDATE tasks SET exit_code = 1")
-    connection.close()
     done = desk.run("verify", *words)
     assert done.code == 10
     assert "exit_code" in done.out
@@ -92,16 +92,20 @@ def test_a_flipped_byte_in_a_blob(desk: Desk, words: tuple[str, ...]) -> None:
 
 def test_a_run_that_was_taken_out(desk: Desk) -> None:
     run = desk.json("run", "show", "@latest")["id"]
-    with sqlite3.connect(desk.home / "runnotary.db") as connection:
+    with rows_of(desk.home) as connection:
         connection.execute("DELETE FROM runs")
-    connection.close()
     for words in ((), ("@latest",), (run,)):
         assert desk.run("verify", *words).code == 10
+
+
+@pytest.mark.own_database("the file is overwritten")
+def test_a_file_that_is_no_database(desk: Desk) -> None:
     desk.home.joinpath("runnotary.db").write_bytes(b"no database at all" * 1000)
     assert desk.run("verify").code == 10
     assert desk.run("run", "list").code == 10
 
 
+@pytest.mark.own_database("every file of the home, its database included, is read-only")
 def test_a_home_that_cannot_be_written(desk: Desk) -> None:
     with sqlite3.connect(desk.home / "runnotary.db") as connection:
         connection.execute("PRAGMA journal_mode = DELETE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from runnotary.client import Client
 from runnotary.core.errors import RunnotaryError
+from tests.database import outer
 
 PATIENCE = 60.0
 
@@ -44,7 +44,7 @@ class Server:
     def launch(self) -> None:
         """Start it, and do not wait."""
         command = [sys.executable, "-m", "runnotary", "up", "--home", self.home, "--port", str(self.port)]
-        env = {name: value for name, value in os.environ.items() if not name.startswith("RUNNOTARY_")}
+        env = outer()
         with (self.home.parent / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.home.parent, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -27,6 +27,7 @@ from runnotary.app.in_process import (
 )
 from tests.client import flows
 from tests.client.service import Server, free_port
+from tests.database import ENVIRON
 
 HOLDER = """
 import sys
@@ -40,7 +41,7 @@ with Client(home="home"):
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, without any setting."""
-    for name in [name for name in os.environ if name.startswith("RUNNOTARY_")]:
+    for name in [name for name in os.environ if name.startswith("RUNNOTARY_") and name not in ENVIRON]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -16,6 +16,7 @@ from runnotary.app.intake import StartRequest
 from runnotary.app.session import session
 from runnotary.config import Settings
 from runnotary.engine.reader import Reader
+from tests.database import ENVIRON
 
 Json = Any
 PATIENCE_S = 60
@@ -23,7 +24,7 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return config.load({"home": str(tmp_path / "home")}, environ={}, cwd=tmp_path)
+    return config.load({"home": str(tmp_path / "home")}, environ=ENVIRON, cwd=tmp_path)
 
 
 @pytest.fixture

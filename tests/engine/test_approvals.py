@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from runnotary.app.approvals import answering as answering_in
 from runnotary.app.intake import StartRequest
 from runnotary.app.listing import owner
 from runnotary.app.session import LocalSession
+from runnotary.app.stores import record_of
 from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
 from runnotary.core.errors import AlreadyDecided, Damaged, InvalidInput, NotWaiting, OwnRequest
@@ -28,6 +28,7 @@ from runnotary.engine.answers import Entitlement
 from runnotary.engine.approvals import ApprovalQuery
 from runnotary.engine.submission import Submission
 from runnotary.store.verify import verify
+from tests.database import Rows, rows_of
 
 T = TypeVar("T")
 Json = Any
@@ -101,13 +102,13 @@ def test_an_answer_without_an_engine_on_the_run_is_kept_and_starts_nothing(
     done = within(answering(run))
     assert done["status"] == "approved"
     assert not (tmp_path / "mark").exists()
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok
     with pytest.raises(AlreadyDecided):
         within(answering(run))
     document = within(going_on(run))
     assert document["status"] == "success"
     assert (tmp_path / "mark").read_text() == "sent\n"
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok
 
 
 def test_a_refusal_without_an_engine_fails_the_run_once_one_comes(within: Any, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_time_goes_by_without_an_engine(within: Any, settings: Any, tmp_path: Pa
     document = within(going_on(run))
     assert (document["status"], document["reason"]) == ("failed", "timeout")
     assert not (tmp_path / "mark").exists()
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok
 
 
 def test_many_at_once_in_one_home_are_one(within: Any, tmp_path: Path) -> None:
@@ -327,7 +328,11 @@ def test_one_byte_of_a_decision_is_found_and_named(within: Any, settings: Any, t
     run = begin(within, tmp_path)
     within(answering(run))
     within(going_on(run))
-    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
+    with rows_of(settings.home) as connection:
+        decision_changed(connection, settings, run)
+
+
+def decision_changed(connection: Rows, settings: Any, run: str) -> None:
     rows = connection.execute(
         "SELECT seq, envelope, body FROM events WHERE stream = ?", (run_stream(from_text(run)),)
     ).fetchall()
@@ -339,16 +344,15 @@ def test_one_byte_of_a_decision_is_found_and_named(within: Any, settings: Any, t
         for at in range(len(data)):
             changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
             connection.execute(change.format(column), (changed, run_stream(from_text(run)), seq))
-            report = verify(settings.home)
+            report = verify(record_of(settings))
             said = " ".join(str(finding) for finding in report.findings)
             assert f"#{seq}" in said, (column, at, said)
         connection.execute(change.format(column), (data, run_stream(from_text(run)), seq))
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok
     for column, value in (("status", "failed"), ("reason", "denied"), ("error", "{}")):
         (was,) = connection.execute(f"SELECT {column} FROM tasks WHERE key = 'gate'").fetchone()
         connection.execute(f"UPDATE tasks SET {column} = ? WHERE key = 'gate'", (value,))
-        report = verify(settings.home, deep=True)
+        report = verify(record_of(settings), deep=True)
         assert any("gate" in str(finding) for finding in report.findings), column
         connection.execute(f"UPDATE tasks SET {column} = ? WHERE key = 'gate'", (was,))
-    connection.close()
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from runnotary.engine.auditing import Auditing, Search
 from runnotary.engine.cursors import InvalidCursor
 from runnotary.engine.questions import people_of
 from runnotary.ports import Change
+from tests.database import rows_of
 from tests.engine.test_retention import BY, ONE, House, Within, within
 
 __all__ = ["within"]
@@ -201,7 +200,7 @@ def test_what_stands_before_a_damage_is_told(within: Within, settings: Settings)
             assert (last.pos, last.seq) not in found and (last.pos, last.seq - 1) in found
 
     assert within(work).findings == ()
-    with closing(sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)) as connection:
+    with rows_of(settings.home) as connection:
         where = (ends[-1].stream, ends[-1].seq)
         connection.execute("UPDATE events SET body = NULL WHERE stream = ? AND seq = ?", where)
     assert {one.code for one in within(look).findings} == {"missing_body"}

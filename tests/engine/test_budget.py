@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from runnotary.config import Settings
+from tests.database import rows_of
 
 Play = Callable[..., str]
 
 
 def counted(settings: Settings) -> dict[str, int]:
-    connection = sqlite3.connect(settings.home / "runnotary.db")
-    try:
+    with rows_of(settings.home) as connection:
         tables = ("events", "log", "runs", "tasks", "flows")
         return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
-    finally:
-        connection.close()
 
 
 def difference(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
@@ -72,8 +69,7 @@ def test_a_content_taken_in_or_made_is_one_narrow_row_and_nothing_else_is(
         "steps": {"only": {"run": "echo made > out", "with": {"d": "${{ inputs.data }}"}, "files": ["out"]}},
     }
     play({"steps": {"only": {"run": "echo said"}}})
-    connection = sqlite3.connect(settings.home / "runnotary.db")
-    try:
+    with rows_of(settings.home) as connection:
         assert connection.execute("SELECT count(*) FROM uses").fetchone() == (0,)
         before = counted(settings)
         play(flow, given={"data": "in.txt"})
@@ -86,18 +82,13 @@ def test_a_content_taken_in_or_made_is_one_narrow_row_and_nothing_else_is(
         }
         rows = connection.execute("SELECT made, length(blob) + length(run) + 1 FROM uses ORDER BY made")
         assert rows.fetchall() == [(0, 49), (1, 49)]
-    finally:
-        connection.close()
 
 
 def test_a_run_with_all_its_evidence_takes_little_disk(play: Play, settings: Settings) -> None:
     play({"steps": {"only": {"run": "true"}}})
-    connection = sqlite3.connect(settings.home / "runnotary.db")
-    try:
+    with rows_of(settings.home) as connection:
         of_runs = "FROM events WHERE substr(stream, 1, 1) = x'01'"
         written = "sum(length(body) + length(envelope))"
         size, events = connection.execute(f"SELECT {written}, count(*) {of_runs}").fetchone()
-    finally:
-        connection.close()
     assert events == 4
     assert size < 1500

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runnotary.app.home import Embedded
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.core.ids import from_text
 from runnotary.core.states import TERMINAL
@@ -24,14 +25,14 @@ WORKER = """
 import asyncio, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from runnotary import config
 from runnotary.app.home import Embedded
 from runnotary.core.ids import to_text
 from tests.engine.test_crashes import FLOW
+from tests.database import settings_of
 from tests.engine.test_retention import BY, House
 
 async def crowd():
-    home = Embedded(config.load({"home": sys.argv[1]}, environ={}, cwd=Path(sys.argv[1]).parent))
+    home = Embedded(settings_of(Path(sys.argv[1])))
     place, left = House(home), iter(range(100_000))
     async def worker():
         for n in left:
@@ -60,10 +61,10 @@ def test_what_was_acknowledged_is_so_after_a_kill(settings: Settings, lines: int
         rest = worker.stdout.read()
         told += [line.split() for line in rest.splitlines(keepends=True) if line.endswith("\n")]
     assert worker.returncode == -signal.SIGKILL
-    report = verify(settings.home, deep=True)
+    report = verify(record_of(settings), deep=True)
     assert report.findings == ()
     asyncio.run(asyncio.wait_for(replayed(settings, told), 60))
-    assert verify(settings.home, deep=True).findings == ()
+    assert verify(record_of(settings), deep=True).findings == ()
 
 
 async def replayed(settings: Settings, told: list[list[str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from runnotary.app.stores import record_of
 from runnotary.core.errors import InvalidRunInput
 from runnotary.core.hashing import digest
 from runnotary.engine.reader import Reader
 from runnotary.store.verify import verify
+from tests.database import attempts_in, rows_of
 
 Play = Callable[..., str]
 Read = Callable[[], Reader]
@@ -73,7 +74,7 @@ def test_a_bad_end_fails_the_run_and_says_why(how: str, play: Play, reader: Read
     tasks = {task["step"]: task for task in read.tasks(read.resolve(run))}
     assert tasks["good"]["status"] == "success"
     assert tasks["needs_bad"]["reason"] == "upstream_failed"
-    assert verify(settings.home, deep=True).findings == ()
+    assert verify(record_of(settings), deep=True).findings == ()
 
 
 def test_what_a_failing_step_said_is_kept(play: Play, reader: Read) -> None:
@@ -174,10 +175,9 @@ def test_a_secret_in_a_declared_file_fails_the_attempt_and_is_not_kept(
 
 def kept(settings: Any) -> tuple[set[Path], list[int]]:
     """Return the blob files of a home and the number of rows in each table."""
-    connection = sqlite3.connect(settings.home / "runnotary.db")
     tables = ("events", "log", "runs", "tasks", "flows", "blobs")
-    rows = [connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables]
-    connection.close()
+    with rows_of(settings.home) as connection:
+        rows = [connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables]
     return set((settings.home / "blobs").rglob("*")), rows
 
 
@@ -222,7 +222,7 @@ def test_what_a_crash_left_between_receipt_and_release_is_cleared_at_the_next_st
     run = play({"steps": {"good": {"run": "true"}, "bad": {"run": "false"}}})
     read = reader()
     ids = {task["step"]: task["attempts"][0]["id"] for task in read.tasks(read.resolve(run))}
-    attempts = settings.home / "attempts"
+    attempts = attempts_in(settings.home)
     assert [path.name for path in attempts.iterdir()] == [ids["bad"]]
     (attempts / ids["good"]).mkdir()
     play({"steps": {"next": {"run": "true"}}})

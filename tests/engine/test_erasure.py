@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.core import events as ev
 from runnotary.core.chain import ledger_stream, run_stream
@@ -21,8 +21,9 @@ from runnotary.core.errors import Conflict, Held, NotEnded, NotRecorded, RunEras
 from runnotary.core.ids import to_text
 from runnotary.core.permissions import Visible
 from runnotary.ports import Append, Refusal
-from runnotary.store import writer
+from runnotary.store import sqlite_writer
 from runnotary.store.verify import verify
+from tests.database import attempts_in, copy_home, places_of, record_in, remove_home, rows_of
 from tests.engine.test_retention import BY, ONE, OTHER, SLOW, House, Within, house, within
 
 __all__ = ["within"]
@@ -34,23 +35,11 @@ SAYS = {
 LARGE = "zebedee " * 5_000
 
 
-def places_of(home: Path, text: str) -> list[str]:
-    """Return the files of a home that hold a text anywhere, free space included."""
-    return [
-        str(path.relative_to(home))
-        for path in sorted(home.rglob("*"))
-        if path.is_file() and text.encode() in path.read_bytes()
-    ]
-
-
 def bodies(settings: Settings, run: bytes) -> list[bool]:
     """Tell for each event of a run whether its body is here."""
-    connection = sqlite3.connect(settings.home / "runnotary.db")
-    try:
+    with rows_of(settings.home) as connection:
         query = "SELECT body IS NOT NULL FROM events WHERE stream = ? ORDER BY seq"
         return [bool(row[0]) for row in connection.execute(query, (run_stream(run),))]
-    finally:
-        connection.close()
 
 
 def test_what_a_run_said_is_gone_and_its_envelopes_verify(within: Within, settings: Settings) -> None:
@@ -77,7 +66,7 @@ def test_what_a_run_said_is_gone_and_its_envelopes_verify(within: Within, settin
     assert [line.partition(" by ")[2] for line in report.erasures] == ["user:test: article 17"] * 2
     assert bodies(settings, runs[0]) == [False] * 4 and bodies(settings, runs[2]) == [True] * 4
     assert places_of(settings.home, "zebedee") == []
-    one = verify(settings.home, run=runs[0], deep=True)
+    one = verify(record_of(settings), run=runs[0], deep=True)
     assert one.ok and any("article 17" in line for line in one.not_proven)
 
 
@@ -89,7 +78,7 @@ def test_no_folder_that_is_kept_for_another_attempt_says_what_was_erased(
     async def work(place: House) -> None:
         run = await place.ended(silent, inputs={"who": "zebedee"})
         await place.service.erase(run, BY, "article 17")
-        attempts = settings.home / "attempts"
+        attempts = attempts_in(settings.home)
         while not (names := [path.name for path in attempts.iterdir()]) or not names[0].startswith("."):
             await asyncio.sleep(0.01)
         assert names == [".spare-1"] and places_of(attempts, "zebedee") == []
@@ -97,6 +86,7 @@ def test_no_folder_that_is_kept_for_another_attempt_says_what_was_erased(
     assert within(work).findings == ()
 
 
+@pytest.mark.own_database("SQLite writes its file anew")
 def test_where_there_is_no_room_to_write_the_database_anew_the_run_is_erased(
     within: Within, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,7 +97,7 @@ def test_where_there_is_no_room_to_write_the_database_anew_the_run_is_erased(
 
     async def work(place: House) -> None:
         run = await place.ended(ONE)
-        monkeypatch.setattr(writer, "rewritten", full)
+        monkeypatch.setattr(sqlite_writer, "rewritten", full)
         await place.service.erase(run, BY, "why")
         assert place.store.run(run) is None and place.store.tombstone(run) is not None
         assert "free space may still hold" in caplog.text and to_text(run) in caplog.text
@@ -203,7 +193,10 @@ def test_a_run_that_is_erased_while_it_is_changed_is_one_or_the_other(within: Wi
 # --- damage that looks like an erasure -------------------------------------------------------------------
 
 PICK = "(SELECT stream FROM events WHERE body IS NULL LIMIT 1)"
-WHOLE = "(SELECT min(stream) FROM events WHERE substr(stream, 1, 1) = x'01' AND body IS NOT NULL)"
+WHOLE = (
+    "(SELECT stream FROM events WHERE substr(stream, 1, 1) = x'01' AND body IS NOT NULL"
+    " ORDER BY stream LIMIT 1)"
+)
 DAMAGE = {
     "a body without a tombstone": (
         f"UPDATE events SET body = NULL WHERE stream = {WHOLE} AND seq = 2",
@@ -240,14 +233,11 @@ def test_what_is_missing_without_a_licence_is_damage(within: Within, settings: S
     assert within(work).findings == ()
     statement, code = DAMAGE[name]
     statement = statement.replace("rowid_of_tombstone", f"stream = x'0364656661756c74' AND {_of_type(37)}")
-    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
-    try:
-        names = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+    with rows_of(settings.home) as connection:
+        names = [column[0] for column in connection.execute("SELECT * FROM runs").description]
         columns = ", ".join(f"x'{ids[0].hex()}'" if one in ("id", "root") else one for one in names)
         connection.execute(statement.replace("{columns}", columns))
-    finally:
-        connection.close()
-    assert code in {finding.code for finding in verify(settings.home, deep=True).findings}
+    assert code in {finding.code for finding in verify(record_of(settings), deep=True).findings}
 
 
 def _of_type(code: int) -> str:
@@ -260,12 +250,12 @@ WORKER = """
 import asyncio, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from runnotary import config
 from runnotary.app.home import Embedded
+from tests.database import settings_of
 from tests.engine.test_retention import BY, House
 
 async def erase_all():
-    home = Embedded(config.load({"home": sys.argv[1]}, environ={}, cwd=Path(sys.argv[1]).parent))
+    home = Embedded(settings_of(Path(sys.argv[1])))
     place = House(home)
     print("go", flush=True)
     for run in sorted(place.listed()):
@@ -284,12 +274,12 @@ def test_killed_at_any_moment_a_run_is_erased_or_whole(
         )
 
     assert within(work).findings == ()
-    shutil.copytree(settings.home, tmp_path / "before")
+    copy_home(settings.home, tmp_path / "before")
     seen = set()
     for seed in range(10):
         home = tmp_path / "home"
-        shutil.rmtree(home)
-        shutil.copytree(tmp_path / "before", home)
+        remove_home(home)
+        copy_home(tmp_path / "before", home)
         command = [sys.executable, "-c", WORKER, str(home), str(ROOT)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
             assert worker.stdout is not None
@@ -298,7 +288,7 @@ def test_killed_at_any_moment_a_run_is_erased_or_whole(
                 worker.wait(0.004 + seed * 0.012)
             except subprocess.TimeoutExpired:
                 worker.send_signal(signal.SIGKILL)
-        report = verify(home, deep=True)
+        report = verify(record_in(home), deep=True)
         assert report.findings == (), seed
         emptied = report.checked.get("emptied", 0)
         assert emptied + report.checked.get("runs", 0) == 12

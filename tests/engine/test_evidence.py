@@ -13,6 +13,7 @@ import pytest
 
 from runnotary import config
 from runnotary.app.home import Embedded
+from runnotary.app.stores import record_of
 from runnotary.config import SETTINGS, Settings
 from runnotary.core import events as ev
 from runnotary.core.chain import run_stream
@@ -21,6 +22,7 @@ from runnotary.core.hashing import digest
 from runnotary.core.states import TERMINAL
 from runnotary.store.commit import Commit
 from runnotary.store.verify import verify
+from tests.database import ENVIRON
 from tests.engine.test_retention import BY, House
 
 Json = Any
@@ -58,6 +60,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "witness": ("false",),
     "checkpoint_copies": ("copy",),
     "key": ("",),
+    "database_url": ("",),  # tests/store and `make test-postgresql` are about the other kind
+    "lease": (1, 3600),
     "witness_keys": ("",),
 }
 CASES = [
@@ -76,7 +80,7 @@ def test_every_setting_is_tried() -> None:
 def test_under_every_setting_a_run_leaves_all_its_evidence(tmp_path: Path, name: str, value: Any) -> None:
     value = str(tmp_path / value) if name == "checkpoint_copies" else value
     flags = {"home": str(tmp_path / "home"), **({name: value} if name != "home" else {})}
-    settings = config.load(flags, environ={}, cwd=tmp_path)
+    settings = config.load(flags, environ=ENVIRON, cwd=tmp_path)
     told = asyncio.run(asyncio.wait_for(lived(settings), 60))
     kinds = [ev.NAMES[type(event)] for event in told]
     assert kinds == [
@@ -97,7 +101,7 @@ def test_under_every_setting_a_run_leaves_all_its_evidence(tmp_path: Path, name:
     assert ended.stdout.digest == digest(b"said 7\n") and ended.stderr.digest == digest(b"oops\n")
     assert isinstance(ended, ev.TaskEnded) and set(ended.files) == {"one.txt"}
     assert isinstance(finished, ev.RunFinished) and finished.status == "failed"
-    report = verify(settings.home, deep=True)
+    report = verify(record_of(settings), deep=True)
     assert report.findings == () and report.checkpoint is not None and report.checkpoint.uncovered == 0
 
 
@@ -158,18 +162,18 @@ def test_if_an_event_cannot_be_written_nothing_goes_on(
 ) -> None:
     """The disk fails at the first commit of a run, at the second, and so on to its last."""
     disk, trace = Disk(monkeypatch), tmp_path / "trace"
-    first = config.load({"home": str(tmp_path / "clean")}, environ={}, cwd=tmp_path)
+    first = config.load({"home": str(tmp_path / "clean")}, environ=ENVIRON, cwd=tmp_path)
     total = commits_of_a_run(first, disk, trace)
     assert total >= 4
     for through in range(total):
         trace.write_text("")
-        settings = config.load({"home": str(tmp_path / f"home{through}")}, environ={}, cwd=tmp_path)
+        settings = config.load({"home": str(tmp_path / f"home{through}")}, environ=ENVIRON, cwd=tmp_path)
         asyncio.run(asyncio.wait_for(broken(settings, disk, trace, through), 60))
         disk.left = 10**6
-        report = verify(settings.home, deep=True)
+        report = verify(record_of(settings), deep=True)
         assert report.findings == (), through
         asyncio.run(asyncio.wait_for(recovered(settings, trace, through), 60))
-        assert verify(settings.home, deep=True).findings == ()
+        assert verify(record_of(settings), deep=True).findings == ()
 
 
 async def broken(settings: Settings, disk: Disk, trace: Path, through: int) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.core import events as ev
 from runnotary.core.chain import actor_id
@@ -24,7 +24,8 @@ from runnotary.core.ledger import SALT
 from runnotary.core.permissions import Role
 from runnotary.engine.erasure import Forgetting, Plan
 from runnotary.store.verify import verify, verify_record
-from tests.engine.test_erasure import LARGE, SAYS, places_of
+from tests.database import copy_home, places_of, record_in, remove_home, rows_of
+from tests.engine.test_erasure import LARGE, SAYS
 from tests.engine.test_retention import BY, ONE, SLOW, House, Within, within
 
 __all__ = ["within"]
@@ -109,6 +110,7 @@ def test_nobody_finds_who_was_erased(within: Within, settings: Settings) -> None
     assert places_of(settings.home, NAME) == []
 
 
+@pytest.mark.own_database("bytes are looked for in its file")
 def test_actor_ids_of_before_lead_to_nobody(within: Within, settings: Settings) -> None:
     async def work(place: House) -> None:
         await settled(place)
@@ -154,20 +156,20 @@ def test_what_was_erased_and_is_put_back_is_found(
         await eraser(place).erase(WHOLE, BOSS, "article 17", runs=True)
 
     assert within(before).findings == ()
-    shutil.copy(settings.home / "runnotary.db", tmp_path / "before.db")
+    with rows_of(settings.home) as connection:
+        query = "SELECT stream, seq, body FROM events"
+        bodies = {(stream, seq): body for stream, seq, body in connection.execute(query)}
     assert within(after).findings == ()
-    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
-    connection.execute("ATTACH ? AS old", (str(tmp_path / "before.db"),))
-    gone = f"body IS NULL AND substr(stream, 1, 1) = x'{kind}'"
-    put_back = connection.execute(
-        "UPDATE main.events AS new SET body = (SELECT body FROM old.events AS old"
-        " WHERE (old.stream, old.seq) = (new.stream, new.seq)) WHERE (stream, seq) IN"
-        f" (SELECT stream, seq FROM main.events WHERE {gone} ORDER BY stream, seq DESC LIMIT ?)",
-        (many,),
-    ).rowcount
-    connection.close()
+    with rows_of(settings.home) as connection:
+        gone = f"body IS NULL AND substr(stream, 1, 1) = x'{kind}'"
+        query = f"SELECT stream, seq FROM events WHERE {gone} ORDER BY stream, seq DESC LIMIT ?"
+        places = connection.execute(query, (many,)).fetchall()
+        for place in places:
+            change = "UPDATE events SET body = ? WHERE stream = ? AND seq = ?"
+            connection.execute(change, (bodies[place], *place))
+    put_back = len(places)
     assert put_back > 0
-    for report in (verify(settings.home), verify_record(settings.home)):
+    for report in (verify(record_of(settings)), verify_record(record_of(settings))):
         back = [one for one in report.findings if "its tombstone says that the body is gone" in one.message]
         assert len(back) == put_back and {one.code for one in back} == {"body"}
 
@@ -346,13 +348,13 @@ WORKER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from runnotary import config
 from runnotary.app.home import Embedded
 from tests.engine.test_forgetting import BOSS, WHOLE, eraser
+from tests.database import settings_of
 from tests.engine.test_retention import House
 
 async def erase():
-    home = Embedded(config.load({"home": sys.argv[1]}, environ={}, cwd=Path(sys.argv[1]).parent))
+    home = Embedded(settings_of(Path(sys.argv[1])))
     print("go", flush=True)
     await eraser(House(home)).erase(WHOLE, BOSS, "article 17", runs=True)
     await home.close()
@@ -370,32 +372,37 @@ def test_killed_at_any_moment_the_person_is_there_or_gone(
         await asyncio.gather(*more)
 
     assert within(work).findings == ()
-    shutil.copytree(settings.home, tmp_path / "before")
+    copy_home(settings.home, tmp_path / "before")
     home, ends = settings.home, set()
+    whole_seconds = killed(home, 60)
+    assert whole_seconds is not None
     for seed in range(12):
-        shutil.rmtree(home)
-        shutil.copytree(tmp_path / "before", home)
-        finished = killed(home, 0.01 + seed * 0.03)
-        report = verify(home, deep=True)
+        remove_home(home)
+        copy_home(tmp_path / "before", home)
+        finished = killed(home, 0.01 + seed * whole_seconds / 12) is not None
+        report = verify(record_in(home), deep=True)
         assert report.findings == (), seed
         whole = "ledger/lab" in {line.partition(":")[0] for line in report.erasures}
         assert whole == ("ledger/default" in {line.partition(":")[0] for line in report.erasures})
         assert not whole or report.checked.get("runs", 0) == 0, "ledgers come after the runs"
         ends.add((finished, whole, report.checked.get("emptied", 0)))
         if seed % 3 == 0:
-            assert killed(home, 60) and verify(home, deep=True).findings == ()
+            assert killed(home, 60) is not None
+            assert verify(record_in(home), deep=True).findings == ()
             assert places_of(home, NAME) == []
     assert len(ends) > 1, ends
 
 
-def killed(home: Path, seconds: float) -> bool:
-    """Erase in another process and kill it after some time; tell whether it had finished."""
+def killed(home: Path, seconds: float) -> float | None:
+    """Erase in another process and kill it after some time; return how long it took if it had finished."""
     command = [sys.executable, "-c", WORKER, str(home), str(ROOT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         worker.stdout.readline()
+        started = time.monotonic()
         try:
-            return worker.wait(seconds) == 0
+            assert worker.wait(seconds) == 0
+            return time.monotonic() - started
         except subprocess.TimeoutExpired:
             worker.send_signal(signal.SIGKILL)
-    return False
+    return None

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from runnotary import config
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.engine.reader import Reader
 from runnotary.store.ballast import SIZE, Ballast
 from runnotary.store.verify import verify
+from tests.database import ENVIRON, attempts_in
 
 Play = Callable[..., str]
 FLOW: dict[str, Any] = {
@@ -47,7 +49,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path | None]:
 @pytest.fixture
 def settings(small_disk: Path | None, tmp_path: Path) -> Settings:
     home = (small_disk or tmp_path) / "home"
-    return config.load({"home": str(home)}, environ={}, cwd=tmp_path)
+    return config.load({"home": str(home)}, environ=ENVIRON, cwd=tmp_path)
 
 
 def test_a_step_that_fills_the_disk_fails_and_says_so(
@@ -63,8 +65,8 @@ def test_a_step_that_fills_the_disk_fails_and_says_so(
     else:
         assert (document["status"], document["error"]["code"]) == ("failed", "disk_full")
         assert tasks == {"ok": "success", "fills": "failed", "later": "skipped", "tell": "success"}
-    assert verify(settings.home, deep=True).ok
-    assert list((settings.home / "attempts").iterdir()) == []
+    assert verify(record_of(settings), deep=True).ok
+    assert list(attempts_in(settings.home).iterdir()) == []
 
 
 def test_the_next_run_in_that_home_works(
@@ -76,6 +78,7 @@ def test_the_next_run_in_that_home_works(
     assert not (settings.home / "ballast").exists(), "a home at rest needs none"
 
 
+@pytest.mark.own_database("its file cannot grow")
 def test_a_home_that_cannot_be_written_is_not_called_damaged(tmp_path: Path) -> None:
     """Every file may have as many bytes as a new database has not enough in, as on a full disk."""
 

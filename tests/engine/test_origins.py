@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runnotary.app.stores import opened_read_only, record_of
 from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.chain import run_stream
@@ -27,8 +28,8 @@ from runnotary.core.queries import ContentQuery
 from runnotary.core.rows import RunRow
 from runnotary.engine import origins
 from runnotary.engine.reader import Reader
-from runnotary.store.log import SqliteStore
 from runnotary.store.verify import verify
+from tests.database import rows_of
 from tests.engine.test_retention import BY, House, Within, within  # noqa: F401 - a fixture
 from tests.store.history import open_store, run_id
 
@@ -369,7 +370,7 @@ def test_inputs_too_large_for_their_event_count_too(within: Within, settings: Se
 
 
 def stored(home: Path) -> int:
-    with closing(sqlite3.connect(home / "runnotary.db")) as connection:
+    with rows_of(home) as connection:
         count: int = connection.execute("SELECT count(*) FROM uses").fetchone()[0]
         return count
 
@@ -409,17 +410,17 @@ def test_verify_compares_the_table(
 
     assert within(work).findings == ()
     assert stored(settings.home) == 4
-    with closing(sqlite3.connect(settings.home / "runnotary.db")) as connection:
+    with rows_of(settings.home) as connection:
         connection.execute(change)
-        connection.commit()
         run = connection.execute("SELECT id FROM runs").fetchone()[0]
-    report = verify(settings.home)
+    report = verify(record_of(settings))
     assert not report.ok
     assert any(said in finding.message and "uses" in finding.where for finding in report.findings)
     if "INSERT" not in change:
-        assert not verify(settings.home, run=run).ok, "of one run, what it should have is looked up"
+        assert not verify(record_of(settings), run=run).ok, "of one run, what it should have is looked up"
 
 
+@pytest.mark.own_database("a release before PostgreSQL made it")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -456,9 +457,10 @@ def test_a_damaged_run_keeps_no_older_home_from_opening(
     (settings.home / "checkpoint").unlink()
     open_store(settings.home).close()
     assert stored(settings.home) == 2, "the rows of the other run"
-    assert not verify(settings.home).ok
+    assert not verify(record_of(settings)).ok
 
 
+@pytest.mark.own_database("a release before PostgreSQL made it")
 def test_the_table_of_an_older_home_is_filled(within: Within, settings: Settings) -> None:  # noqa: F811
     async def work(place: House) -> None:
         await turned(place, UPPER, "abc\n")
@@ -478,7 +480,7 @@ def test_the_table_of_an_older_home_is_filled(within: Within, settings: Settings
     store.close()
     with closing(sqlite3.connect(settings.home / "runnotary.db")) as connection:
         assert connection.execute("SELECT * FROM uses").fetchall() == before
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok
 
 
 # --- definitions are never lost ----------------------------------------------------------------------
@@ -529,5 +531,5 @@ def test_rows_are_of_files_only(play: Play, settings: Settings) -> None:
     """Neither logs nor code nor values: a run that takes and makes no file has none."""
     play({"steps": {"only": {"run": "echo said; echo loud >&2"}}})
     assert stored(settings.home) == 0
-    with closing(SqliteStore.open_read_only(settings.home)) as store:
+    with closing(opened_read_only(settings)) as store:
         assert store.runs_with(ContentQuery(blob=digest(b"said\n"), made=True)) == []

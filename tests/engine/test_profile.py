@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from runnotary.app.serving import _mode
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.core import events as ev
 from runnotary.core.definition import Words
@@ -31,7 +32,7 @@ def under(settings: Settings, name: str, work: Work) -> None:
             await work(place)
 
     asyncio.run(asyncio.wait_for(whole(), 60))
-    assert verify(settings.home, deep=True).findings == ()
+    assert verify(record_of(settings), deep=True).findings == ()
 
 
 @pytest.mark.parametrize("name", PROFILES)

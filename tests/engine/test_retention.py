@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 
 from runnotary.app.home import Embedded
+from runnotary.app.moving import place_of
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core import events as ev
@@ -37,6 +38,7 @@ from runnotary.engine.service import Submission
 from runnotary.ports import Unnamed
 from runnotary.store import backup
 from runnotary.store.verify import Report, verify
+from tests.database import places_of, rows_of
 
 Json = Any
 BY = ev.By("user:test")
@@ -93,7 +95,7 @@ def within(settings: Settings) -> Callable[[Callable[[House], Awaitable[None]]],
                 await work(place)
 
         asyncio.run(asyncio.wait_for(whole(), PATIENCE_S))
-        return verify(settings.home, deep=True)
+        return verify(record_of(settings), deep=True)
 
     return run
 
@@ -377,9 +379,8 @@ def test_a_purge_takes_all_that_only_this_run_had_and_leaves_its_tombstone(
     assert report.findings == ()
     assert report.checked["purged"] == 2 and report.checked["runs"] == 1
     assert any("2 runs were purged" in said for said in report.not_proven)
-    database = (settings.home / "runnotary.db").read_bytes()
-    assert b"a of mine" not in database, "what goes is overwritten"
-    assert b"b of mine" in database
+    assert places_of(settings.home, "a of mine") == [], "what goes is overwritten"
+    assert places_of(settings.home, "b of mine") in (["runnotary.db"], ["blobs"])
 
 
 @pytest.mark.parametrize("remembered", [retention.REMEMBERED, 0])
@@ -550,20 +551,20 @@ def test_a_copy_during_which_runs_are_purged_is_given_up(
 
     async def work(place: House) -> None:
         run = await place.ended(MAKES, inputs={"name": "a"})
-        loop, copied = asyncio.get_running_loop(), backup._copy_blobs
+        loop, copied = asyncio.get_running_loop(), backup.copy_blobs
 
         def purged_first(source: Path, target: Path) -> int:
             asyncio.run_coroutine_threadsafe(place.service.purge(run, BY), loop).result(PATIENCE_S)
             return copied(source, target)
 
-        home, target = place.home.settings.home, tmp_path / "copy"
+        source, target = place_of(place.home.settings), tmp_path / "copy"
         with monkeypatch.context() as patched:
-            patched.setattr(backup, "_copy_blobs", purged_first)
+            patched.setattr(backup, "copy_blobs", purged_first)
             with pytest.raises(Conflict, match="purged while the copy was made"):
-                await asyncio.to_thread(backup.backup, home, target)
+                await asyncio.to_thread(backup.backup, source, target)
         assert not target.exists()
         await place.ended(MAKES, inputs={"name": "b"})
-        assert await asyncio.to_thread(backup.backup, home, target) == 1
+        assert await asyncio.to_thread(backup.backup, source, target) == 1
         assert verify(target, deep=True).ok
 
     assert within(work).findings == ()
@@ -614,13 +615,10 @@ def test_purges_and_updates_at_once_leave_a_run_or_a_tombstone(within: Within) -
 
 
 def damaged(settings: Settings, *statements: str) -> list[str]:
-    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
-    try:
+    with rows_of(settings.home) as connection:
         for statement in statements:
             connection.execute(statement)
-    finally:
-        connection.close()
-    return [finding.code for finding in verify(settings.home).findings]
+    return [finding.code for finding in verify(record_of(settings)).findings]
 
 
 def test_a_run_that_was_taken_away_without_a_tombstone_is_found(within: Within, settings: Settings) -> None:
@@ -652,15 +650,27 @@ def test_rows_of_a_purged_run_are_found(within: Within, settings: Settings, tmp_
         await place.service.purge(run, BY)
 
     assert within(work).ok
-    before = tmp_path / "before.db"
-    before.write_bytes((settings.home / "runnotary.db").read_bytes())
+    of_runs = " WHERE substr(stream, 1, 1) = x'01'"
+    with rows_of(settings.home) as connection:
+        before = {
+            table: connection.execute(
+                f"SELECT * FROM {table}{of_runs if table == 'events' else ''}"
+            ).fetchall()
+            for table in ("runs", "tasks", "keys", "events")
+        }
     assert within(purge).ok
+
+    def put_back(table: str) -> list[str]:
+        with rows_of(settings.home) as connection:
+            for row in before[table]:
+                places = ", ".join("?" * len(row))
+                connection.execute(f"INSERT INTO {table} VALUES ({places})", row)
+        return damaged(settings)
+
     for table in ("runs", "tasks", "keys"):
-        attach = f"ATTACH '{before}' AS before"
-        assert damaged(settings, attach, f"INSERT INTO {table} SELECT * FROM before.{table}") == ["row"]
+        assert put_back(table) == ["row"]
         assert damaged(settings, f"DELETE FROM {table}") == []
-    back = "INSERT INTO events SELECT * FROM before.events WHERE substr(stream, 1, 1) = x'01'"
-    assert "log" in damaged(settings, f"ATTACH '{before}' AS before", back)
+    assert "log" in put_back("events")
 
 
 def test_a_tombstone_of_another_length_is_found(within: Within, settings: Settings) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from runnotary.app.stores import record_of
 from runnotary.config import Settings
 from runnotary.core.ids import from_text
 from runnotary.store.verify import verify
+from tests.database import Rows, rows_of
 from tests.engine.test_retention import BY, House, Within, within
 
 __all__ = ["within"]
@@ -35,10 +36,10 @@ def test_a_bit_of_a_blob_file_is_found_and_named(play: Play, settings: Any, whol
     played = from_text(play(FLOW))
     run = None if whole else played
     (file,) = [path for path in (settings.home / "blobs").rglob("*") if path.is_file()]
-    assert verify(settings.home, run=run, deep=True).ok
+    assert verify(record_of(settings), run=run, deep=True).ok
     file.chmod(0o644)
     file.write_bytes(flipped(file.read_bytes(), 5000))
-    report = verify(settings.home, run=run, deep=True)
+    report = verify(record_of(settings), run=run, deep=True)
     assert [finding.where for finding in report.findings] == [f"sha256:{file.parent.name}{file.name}"]
 
 
@@ -46,7 +47,7 @@ def test_a_missing_blob_file_is_found_and_named(play: Play, settings: Any) -> No
     play(FLOW)
     (file,) = [path for path in (settings.home / "blobs").rglob("*") if path.is_file()]
     file.unlink()
-    report = verify(settings.home, deep=True)
+    report = verify(record_of(settings), deep=True)
     assert any(f"{file.parent.name}{file.name}" in str(finding) for finding in report.findings)
 
 
@@ -66,12 +67,10 @@ def test_a_changed_column_is_found_and_named(
     play: Play, settings: Any, table: str, column: str, value: object
 ) -> None:
     play(FLOW)
-    connection = sqlite3.connect(settings.home / "runnotary.db")
     where = "WHERE key = 'fails'" if table == "tasks" else ""
-    connection.execute(f"UPDATE {table} SET {column} = ? {where}", (value,))
-    connection.commit()
-    connection.close()
-    report = verify(settings.home, deep=True)
+    with rows_of(settings.home) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ? {where}", (value,))
+    report = verify(record_of(settings), deep=True)
     assert report.findings
     said = " ".join(str(finding) for finding in report.findings)
     assert table in said
@@ -82,7 +81,11 @@ def test_a_changed_column_is_found_and_named(
 def test_every_bit_of_every_event_counts(play: Play, settings: Any, column: str) -> None:
     """Every byte of one event, and one byte of every event, flipped one at a time."""
     run = play(FLOW)
-    connection = sqlite3.connect(settings.home / "runnotary.db", isolation_level=None)
+    with rows_of(settings.home) as connection:
+        every_bit(connection, settings, run, column)
+
+
+def every_bit(connection: Rows, settings: Any, run: str, column: str) -> None:
     rows = connection.execute(f"SELECT stream, seq, {column} FROM events").fetchall()
     stream, seq, longest = max(rows, key=lambda row: len(row[2]))
     places = [(stream, seq, longest, at) for at in range(0, len(longest), 7)]
@@ -90,24 +93,21 @@ def test_every_bit_of_every_event_counts(play: Play, settings: Any, column: str)
     change = f"UPDATE events SET {column} = ? WHERE stream = ? AND seq = ?"
     for stream, seq, data, at in places:
         connection.execute(change, (flipped(data, at), stream, seq))
-        report = verify(settings.home)
+        report = verify(record_of(settings))
         assert report.findings, (stream, seq, at)
         assert any(f"#{seq}" in finding.where or run in finding.where for finding in report.findings) or (
             "ledger" in report.findings[0].where
         )
         connection.execute(change, (data, stream, seq))
-    connection.close()
-    assert verify(settings.home, deep=True).ok
+    assert verify(record_of(settings), deep=True).ok
 
 
 def test_the_record_of_one_run_is_checked_alone(play: Play, settings: Any) -> None:
     sound, broken = play(FLOW), play(FLOW)
-    connection = sqlite3.connect(settings.home / "runnotary.db")
-    connection.execute("UPDATE tasks SET exit_code = 0 WHERE run = ?", (from_text(broken),))
-    connection.commit()
-    connection.close()
-    assert verify(settings.home, run=from_text(sound), deep=True).ok
-    assert not verify(settings.home, run=from_text(broken), deep=True).ok
+    with rows_of(settings.home) as connection:
+        connection.execute("UPDATE tasks SET exit_code = 0 WHERE run = ?", (from_text(broken),))
+    assert verify(record_of(settings), run=from_text(sound), deep=True).ok
+    assert not verify(record_of(settings), run=from_text(broken), deep=True).ok
 
 
 def test_whoever_has_one_run_checked_is_told_of_no_other(within: Within, settings: Settings) -> None:
@@ -118,5 +118,5 @@ def test_whoever_has_one_run_checked_is_told_of_no_other(within: Within, setting
         await place.service.erase(runs[0], BY, "article 17")
 
     assert len(within(work).erasures) == 1
-    assert len(verify(settings.home, run=runs[0]).erasures) == 1
-    assert verify(settings.home, run=runs[1]).erasures == ()
+    assert len(verify(record_of(settings), run=runs[0]).erasures) == 1
+    assert verify(record_of(settings), run=runs[1]).erasures == ()

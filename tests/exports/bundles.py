@@ -24,6 +24,7 @@ from runnotary.core.ids import from_text, is_id
 from runnotary.exports import verifier
 from runnotary.exports.bundle_keys import Key, event_hash, key_of, leaf_hash
 from runnotary.exports.bundle_zip import Layout
+from tests.database import ENVIRON
 
 Json = Any
 Members = dict[str, bytes]
@@ -34,7 +35,7 @@ def in_home(home: Path, work: Callable[[Embedded], Awaitable[T]]) -> T:
     """Do something with a home that nobody else has."""
 
     async def done() -> T:
-        opened = Embedded(load({"home": str(home)}, environ={}))
+        opened = Embedded(load({"home": str(home)}, environ=ENVIRON))
         try:
             return await work(opened)
         finally:

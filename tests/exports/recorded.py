@@ -11,6 +11,7 @@ from runnotary.app.exporting import Exporting
 from runnotary.app.home import Embedded
 from runnotary.app.in_process import LoopThread
 from runnotary.exports.material import Material
+from tests.database import ENVIRON
 
 Json = Any
 PATIENCE_S = 120
@@ -153,7 +154,7 @@ class Home:
     def __init__(self, place: Path) -> None:
         self.runs = record(place) | {"gated": approve(place)}
         self._loop = LoopThread()
-        settings = config.load({"home": str(place / "home")}, environ={}, cwd=place)
+        settings = config.load({"home": str(place / "home")}, environ=ENVIRON, cwd=place)
 
         async def opened() -> Embedded:
             return Embedded(settings)

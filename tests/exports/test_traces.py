@@ -25,6 +25,7 @@ from runnotary.core.ids import attempt_id, from_text, to_text
 from runnotary.core.trace import span_id, traceparent
 from runnotary.engine.submission import Submission
 from runnotary.exports.spans import Span, Spans
+from tests.database import ENVIRON
 from tests.exports.collector import Collector, collecting, plain
 
 Json = Any
@@ -43,7 +44,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return config.load({"home": str(tmp_path / "home"), "traces": "otlp"}, environ={}, cwd=tmp_path)
+    return config.load({"home": str(tmp_path / "home"), "traces": "otlp"}, environ=ENVIRON, cwd=tmp_path)
 
 
 def observed(settings: Settings, scene: Scene) -> None:
@@ -190,7 +191,7 @@ def test_nothing_is_remembered_of_a_run_that_is_over(settings: Settings) -> None
             spans(run_stream(run), entry)
         assert not spans._open
 
-    quiet = config.load({"home": str(settings.home)}, environ={}, cwd=settings.home.parent)
+    quiet = config.load({"home": str(settings.home)}, environ=ENVIRON, cwd=settings.home.parent)
     observed(quiet, scene)
     assert [span.name for span in sent] == ["a", "run"]
 
@@ -215,9 +216,9 @@ sys.modules["opentelemetry"] = None
 from pathlib import Path
 from runnotary.app.observing import _traces
 from runnotary.config import load
-print(_traces(load({"home": "h"}, environ={}, cwd=Path("/"))))
+print(_traces(load({"home": "h"}, cwd=Path("/"))))
 try:
-    _traces(load({"home": "h", "traces": "otlp"}, environ={}, cwd=Path("/")))
+    _traces(load({"home": "h", "traces": "otlp"}, cwd=Path("/")))
 except Exception as error:
     print(type(error).__name__, repr(str(error)))
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import runnotary
 from runnotary.core import chain, merkle, notes
 from runnotary.core.ids import from_text
 from runnotary.store.keys import public_key_of, verified
+from tests.database import rows_of
 from tests.server.up import Up, until
 
 Json = Any
@@ -141,9 +141,8 @@ def test_what_does_not_hold_is_a_report_with_status_200(tmp_path: Path) -> None:
 
 
 def forge(up: Up, exit_code: int) -> None:
-    connection = sqlite3.connect(up.home / "runnotary.db", isolation_level=None)
-    connection.execute("UPDATE tasks SET exit_code = ?", (exit_code,))
-    connection.close()
+    with rows_of(up.home) as connection:
+        connection.execute("UPDATE tasks SET exit_code = ?", (exit_code,))
 
 
 @pytest.mark.parametrize("where", ["server", "home"])

@@ -17,6 +17,7 @@ from runnotary.core.errors import Conflict
 from runnotary.server.application import Application
 from runnotary.server.guards import ALWAYS, HEAD_MAX, admit_all
 from runnotary.server.metrics import Metrics
+from tests.database import ENVIRON
 
 Json = Any
 SITE = "https://one.example"
@@ -45,7 +46,7 @@ def asked(path: str, **headers: str) -> httpx2.Response:
     application = Application(
         nothing,
         nothing,
-        config.load({"cors_origins": SITE}, environ={}, cwd=Path("/")),
+        config.load({"cors_origins": SITE}, environ=ENVIRON, cwd=Path("/")),
         admit=admit_all,
         incoming=Path(),
         metrics=Metrics(),

@@ -12,9 +12,10 @@ import pytest
 from runnotary import config
 from runnotary.app.embedding import EmbeddedHome
 from runnotary.app.in_process import InProcessTransport
+from runnotary.app.stores import opened_read_only, record_of
 from runnotary.config import Settings
-from runnotary.store.log import SqliteStore
 from runnotary.store.verify import verify
+from tests.database import ENVIRON
 from tests.engine.test_evidence import Disk
 from tests.server.up import API, QUICK
 
@@ -24,7 +25,7 @@ WHY = {"reason": "because"}
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return config.load({"home": str(tmp_path / "home")}, environ={}, cwd=tmp_path)
+    return config.load({"home": str(tmp_path / "home")}, environ=ENVIRON, cwd=tmp_path)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def http(settings: Settings) -> Iterator[httpx2.Client]:
 
 
 def position(settings: Settings) -> int:
-    store = SqliteStore.open_read_only(settings.home)
+    store = opened_read_only(settings)
     try:
         return store.position()
     finally:
@@ -82,4 +83,4 @@ def test_what_cannot_be_written_is_answered_by_5xx_and_did_not_happen(
         answer = http.request(verb, path, json=body)
         assert answer.status_code < 300 or "purge" in path or "erase" in path, (path, answer.text)
     http.get(f"/runs/{going}", headers={"prefer": "wait=60"})
-    assert verify(settings.home, deep=True).findings == ()
+    assert verify(record_of(settings), deep=True).findings == ()

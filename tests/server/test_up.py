@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.database import outer
 from tests.server.up import QUICK, SAYS, Up, free_port, until, waits_for
 
 Json = Any
@@ -20,7 +20,7 @@ Json = Any
 
 def command(up: Up, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command on the home of a server, in another process."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("RUNNOTARY_")}
+    env = outer()
     return subprocess.run(
         [sys.executable, "-m", "runnotary", *words, "--home", str(up.home)],
         cwd=up.folder,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from tests.database import outer
 
 Json = Any
 API = "/api/v1"
@@ -91,7 +92,7 @@ class Up:
         return self
 
     def start(self, address: str = "") -> Up:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("RUNNOTARY_")}
+        env = outer()
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "stderr").open("a") as log:
             self._process = subprocess.Popen(

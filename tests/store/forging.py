@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,20 @@ Body = dict[str, Any]
 
 def tampered(home: Path, change: Change, *, again: bool) -> None:
     """Change the database; with `again` chains, log heads and tiles are made anew so that they fit."""
+    with forged(home) as connection:
+        change(connection)
+        if again:
+            rehash(connection)
+
+
+@contextmanager
+def forged(home: Path) -> Iterator[SqliteConnection]:
+    """Open the database of a home for changes, all of them at once."""
     connection = sqlite3.connect(home / "runnotary.db", isolation_level=None, factory=SqliteConnection)
     try:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("BEGIN")
-        change(connection)
-        if again:
-            rehash(connection)
+        yield connection
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:

@@ -25,6 +25,7 @@ from runnotary.core.definition import Words
 from runnotary.core.permissions import Who
 from runnotary.engine.operations import Operations
 from runnotary.engine.requests import RunRequest
+from tests.database import ENVIRON
 
 Json = Any
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class House:
     def __init__(self, folder: Path, *, local: bool = True, port: int = 0, **settings: Any) -> None:
         self._port = port
         self.settings = config.load(
-            {"home": str(folder / "home"), "slots": 4, **settings}, environ={}, cwd=folder
+            {"home": str(folder / "home"), "slots": 4, **settings}, environ=ENVIRON, cwd=folder
         )
         self.local = local
         self.loop = asyncio.new_event_loop()
