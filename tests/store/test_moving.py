@@ -159,20 +159,31 @@ def test_a_server_that_was_away_meanwhile_can_write_nothing(postgres: Postgres, 
     assert rows(place) == before == rows(two.new)
 
 
-def test_a_server_that_begins_meanwhile_waits_and_is_refused(
-    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["source", "target"])
+def test_a_server_that_begins_meanwhile_is_refused(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     place = places.PostgresPlace(postgres.fresh(), tmp_path / "home", postgres)
-    fill(place.open())
+    two = Two(place, places.SqlitePlace(tmp_path / "home"))
+    if kind == "target":
+        two.old, two.new = two.new, two.old
+    fill(two.old.open())
+    require_equal, refused = moving._require_equal, []
 
-    def begun(*_: object) -> None:
-        with pytest.raises(Exception, match="lock timeout"):
-            place.tell(
-                "SET lock_timeout = '200ms'; INSERT INTO servers (name, host, until) VALUES ('b', 'b', now())"
-            )
+    def begun(*given: Any) -> None:
+        monkeypatch.setattr("runnotary.store.postgresql.connections.LOCK_SECONDS", 0.1)
+        server = places.PostgresPlace(
+            place.url, place.home if kind == "source" else tmp_path / "its", postgres
+        )
+        with pytest.raises(Conflict, match="makes or moves the record") as found:
+            server.open("late")
+        refused.append(found)
+        require_equal(*given)
 
     monkeypatch.setattr(moving, "_require_equal", begun)
-    Two(place, places.SqlitePlace(tmp_path / "home")).move()
+    two.move()
+    assert refused
+    assert rows(two.new) == rows(two.old)
 
 
 def test_entries_without_positions_get_them_first(postgres: Postgres, tmp_path: Path) -> None:

@@ -177,9 +177,8 @@ def _answering(url: str) -> Iterator[None]:
         InvalidInput: nothing can be made there. Unreachable: it went away.
     """
     try:
-        yield
-    except psycopg.errors.LockNotAvailable:
-        raise Conflict("somebody else is at work in this database", hint="try again later") from None
+        with schema.not_waiting():
+            yield
     except (psycopg.DataError, psycopg.IntegrityError) as wrong:
         raise Conflict(f"the database cannot hold this record: {said_of(wrong, url)}") from None
     except psycopg.OperationalError as wrong:

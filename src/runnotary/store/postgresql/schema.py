@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import psycopg
 from psycopg import sql
 
 from runnotary.core.errors import Conflict, HomeVersion
@@ -18,11 +20,13 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
 
     Raises:
         HomeVersion: a newer release, or another program, wrote this database.
+        Conflict: somebody is at work on the whole of it.
     """
     steps = POSTGRESQL.migrations()
     make_place(connection)
     with transaction(connection):
-        connection.ask("begin_schema")
+        with not_waiting():
+            connection.ask("begin_schema")
         version = _version(connection)
         _refuse_newer(version, len(steps))
         if version == len(steps):
@@ -35,6 +39,21 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
             connection.raw.execute(step.encode(), prepare=False)
         connection.raw.execute(b"DELETE FROM release")
         connection.ask("set_release", (len(steps),))
+
+
+@contextmanager
+def not_waiting() -> Iterator[None]:
+    """Say in plain words that somebody has the locks that are needed, as whoever fills or moves a record.
+
+    Raises:
+        Conflict: it is so.
+    """
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable:
+        raise Conflict(
+            "somebody else makes or moves the record of this database", hint="try again later"
+        ) from None
 
 
 def make(connection: PostgresConnection) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final
 
 import msgspec
@@ -24,6 +25,7 @@ from runnotary.core.errors import Conflict
 from runnotary.store.connection import transaction
 from runnotary.store.moved import refuse_moved
 from runnotary.store.postgresql.connections import PostgresConnection
+from runnotary.store.postgresql.schema import not_waiting
 
 LEASE_SECONDS: Final = 10.0
 
@@ -59,12 +61,12 @@ class Registration:
         """Take part, from now on; who is known to be dead is given up first.
 
         Raises:
-            Conflict: the record was moved elsewhere. Who took part before has a number that is given up, and
-                can commit nothing.
+            Conflict: the record was moved elsewhere, or somebody moves it now. Who took part before has a
+                number that is given up, and can commit nothing.
         """
         server = self.server
         try:
-            with transaction(self._connection):
+            with nullcontext() if self.number else not_waiting(), transaction(self._connection):
                 self._bury()
                 row = self._connection.ask(
                     "register", (server.name, server.host, server.address, server.lease_seconds)
