@@ -14,7 +14,7 @@ from bench.ports import InstantExecutor, NullStore
 from runnotary import config
 from runnotary.app.home import Embedded, Flows
 from runnotary.app.signing import HomeKey
-from runnotary.app.system import SystemChance, SystemClock
+from runnotary.app.system import SystemChance, SystemClock, settle_memory
 from runnotary.config import Settings
 from runnotary.core import definition
 from runnotary.core.events import By
@@ -92,6 +92,7 @@ async def shared(home: Path, url: str) -> AsyncIterator[Place]:
 
 @asynccontextmanager
 async def _opened(opened: Embedded) -> AsyncIterator[Place]:
+    settle_memory()  # as a server does
     try:
         yield Place(opened.engine, opened.service, opened.blobs, opened.store)
     finally:

@@ -31,7 +31,7 @@ from runnotary.app.home import Embedded, HomeFiles
 from runnotary.app.observing import observed
 from runnotary.app.reporting import lines
 from runnotary.app.session import LocalSession
-from runnotary.app.system import SystemChance, SystemClock, operating_user
+from runnotary.app.system import SystemChance, SystemClock, operating_user, settle_memory
 from runnotary.config import Settings
 from runnotary.core.errors import Conflict, InvalidInput, RunnotaryError
 from runnotary.core.events import By
@@ -127,6 +127,7 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
             )
         )
         held.enter_context(_signals(lambda: _stop(server, serving, session)))
+        settle_memory()
         answering = asyncio.ensure_future(server.serve(sockets=[listening]))
         while not (server.started or answering.done()):
             await asyncio.sleep(0.005)
