@@ -14,7 +14,7 @@ import msgspec
 
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.chain import Recorded
-from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError
+from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError, Unreachable
 from runnotary.core.events import By, Event, StreamErased
 from runnotary.core.notes import PublicKey
 from runnotary.core.queries import ContentQuery, RunQuery
@@ -68,7 +68,7 @@ class Appended(msgspec.Struct, frozen=True):
 
 class Refusal(msgspec.Struct, frozen=True):
     """The stream was not written. `conflict`: its length differs; `failed`: this can never be written;
-    `unwritten`: the store failed to.
+    `unwritten`: the store failed to; `away`: the database cannot be reached, or is too busy.
     """
 
     stream: bytes
@@ -81,6 +81,9 @@ class Refusal(msgspec.Struct, frozen=True):
         if self.code == "unwritten":
             hint = "nothing of it happened; look at the disk of the home, then ask again"
             return NotRecorded(f"{what}: {self.message}", hint=hint)
+        if self.code == "away":
+            hint = "see whether it happened once the database is back, or ask again with an idempotency key"
+            return Unreachable(f"{what}: {self.message}", hint=hint)
         return Conflict(f"{what}: {self.message or self.code}")
 
 
@@ -154,6 +157,9 @@ class Sharing(Protocol):
 
     def given_up(self) -> None:
         """This engine was taken for dead: all its runs are others' by now."""
+
+    def answers(self) -> None:
+        """The record can be reached; told every now and then."""
 
 
 class Store(Protocol):
@@ -439,6 +445,9 @@ class Executor(Protocol):
         """Stage inputs and start; done once it is claimed. Never starts an id twice; raises only later.
 
         An attempt that cannot be started is reported as `Ended` and explains itself in `collect`.
+
+        Raises:
+            Unreachable: what it needs cannot be read now; nothing was started.
         """
 
     def reach(self, attempt: Attempt) -> str:

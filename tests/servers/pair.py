@@ -32,8 +32,11 @@ class Server(Up):
     def close(self) -> None:
         if self._process is not None:
             self.signal(signal.SIGCONT)
-        self.stop()
-        self._http.close()
+        try:
+            self.stop()
+        finally:
+            self.kill()
+            self._http.close()
 
     def start_run(self, flow: str, inputs: Json = None, **words: Any) -> str:
         """Start a run; return its id."""
@@ -119,8 +122,10 @@ class Pair:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def close(self) -> None:
-        self.a.close()
-        self.b.close()
+        try:
+            self.a.close()
+        finally:
+            self.b.close()
         self.check()
 
 

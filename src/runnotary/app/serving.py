@@ -33,7 +33,7 @@ from runnotary.app.reporting import lines
 from runnotary.app.session import LocalSession
 from runnotary.app.system import SystemChance, SystemClock, operating_user, settle_memory
 from runnotary.config import Settings
-from runnotary.core.errors import Conflict, InvalidInput, RunnotaryError
+from runnotary.core.errors import Conflict, InvalidInput, RunnotaryError, Unreachable
 from runnotary.core.events import By
 from runnotary.engine.operations import Operations
 from runnotary.server.application import Application
@@ -226,6 +226,8 @@ async def adopt_all(home: Embedded) -> None:
     for run in home.store.open_runs():
         try:
             await home.engine.adopt(run)
+        except Unreachable:
+            home.engine.taken([run])
         except RunnotaryError as refusal:
             log.warning("a run cannot go on: %s", refusal.message)
 

@@ -16,6 +16,7 @@ import msgspec
 from runnotary.core import events as ev
 from runnotary.core.attempts import Attempt, Outcome
 from runnotary.core.decide import Observed, Reported, Stimulus
+from runnotary.core.errors import RunnotaryError, Unreachable
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Stop, attempt_of
 from runnotary.core.queries import RunQuery
@@ -62,7 +63,7 @@ class Starts:
 class Attempts:
     """The executor's side of every run of one engine."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ports, and what the loop does for it
         self,
         *,
         executor: Executor,
@@ -72,7 +73,9 @@ class Attempts:
         live_of: Callable[[bytes], Live | None],
         deliver: Callable[[Live, Stimulus], None],
         spawn: Callable[[Awaitable[None]], None],
+        let_go: Callable[[Live, RunnotaryError], None],
     ) -> None:
+        """`let_go` is called with a run of which something cannot be read now: it is taken up again."""
         self._executor: Final = executor
         self._store: Final = store
         self._blobs: Final = blobs
@@ -80,6 +83,7 @@ class Attempts:
         self._live_of: Final = live_of
         self._deliver: Final = deliver
         self._spawn: Final = spawn
+        self._let_go: Final = let_go
         self._prepared: Final[dict[str, Attempt]] = {}
         self._disowned: Final[set[str]] = set()
         executor.observe(self._observe)
@@ -219,6 +223,8 @@ class Attempts:
     async def _begun(self, live: Live, attempt: Attempt, starting: Awaitable[None]) -> None:
         try:
             await starting
+        except Unreachable as away:
+            self._let_go(live, away)
         except Exception as defect:
             about = {"run": attempt.run, "task": attempt.key, "attempt": attempt.number}
             log.exception("%(task)s of %(run)s: the executor failed", about, extra={"about": about})
@@ -262,6 +268,9 @@ class Attempts:
         self._deliver(live, Observed(key, number, outcome, renew=key in live.renew))
 
     def _uncollected(self, live: Live, key: str, number: int, defect: Exception) -> None:
+        if isinstance(defect, Unreachable):
+            self._let_go(live, defect)
+            return
         about = {"run": live.run.text, "task": key, "attempt": number}
         log.error("%(task)s of %(run)s cannot be collected", about, exc_info=defect, extra={"about": about})
         self._fail(live, key, number, "collect_failed", str(defect))

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from runnotary.core.chain import ledger_stream
+from runnotary.core.chain import ENGINE_ACTOR, ledger_stream
 from runnotary.core.errors import Changed, Conflict
-from runnotary.core.events import Event, StreamErased
+from runnotary.core.events import EngineNoted, Event, StreamErased
 from runnotary.core.rows import Row
 from runnotary.engine.parts import Parts
 from runnotary.ports import Append, Erasure, Refusal
@@ -44,6 +44,11 @@ class LedgerWriter:
             return Append(stream, seq, said[:1], now, actor, said[1]) if said else None
 
         await self._append(namespace, made)
+
+    async def note_step(self, us: int) -> None:
+        """Note a step of the clock: a reader of the record should not trust times across it."""
+        noted = EngineNoted("clock_step", {"us": us})
+        await self.append("default", ENGINE_ACTOR, lambda now: (noted, ()))
 
     async def bury(
         self, namespace: str, actor: bytes, erased: Sequence[tuple[StreamErased, Erasure]]

@@ -44,6 +44,11 @@ class Live:
         self.watchers: list[Callable[[], None]] = []
         self.done: list[asyncio.Future[None]] = []
 
+    @property
+    def answers(self) -> list[asyncio.Future[None]]:
+        """Who waits for what is in the inbox."""
+        return [entry.answer for entry in self.inbox if isinstance(entry, Command)]
+
 
 def by_actor(stream: bytes, events: list[tuple[bytes, ev.Event]], expected: int, now: int) -> list[Append]:
     """Split the events of a turn where the actor changes; they still share one commit."""

@@ -23,7 +23,7 @@ from runnotary.core import events as ev
 from runnotary.core.chain import ENGINE_ACTOR, RUN, run_stream
 from runnotary.core.decide import Stimulus, decide
 from runnotary.core.documents import key_rows, rows, use_rows
-from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError
+from runnotary.core.errors import Conflict, NotRecorded, RunnotaryError, Unreachable
 from runnotary.core.fold import fold, replay
 from runnotary.core.ids import attempt_id
 from runnotary.core.plan import Room, Start, Stop, Turn, advance
@@ -33,6 +33,7 @@ from runnotary.engine.attempts import Attempts
 from runnotary.engine.background import Background
 from runnotary.engine.leases import Leases, Load
 from runnotary.engine.ledger import LedgerWriter
+from runnotary.engine.let_go import LetGo
 from runnotary.engine.live import Command, Gone, Live, answer, by_actor
 from runnotary.engine.parts import Parts
 from runnotary.engine.timers import Timers
@@ -62,6 +63,7 @@ class Engine:
         self._background: Final = Background()
         self._spawn: Final = self._background.spawn
         self._draining = False
+        self._let_go: Final = LetGo(drop=self._drop, adopt=self.adopt, resume=self._resume, spawn=self._spawn)
         self._attempts: Final = Attempts(
             executor=executor,
             store=parts.store,
@@ -70,6 +72,7 @@ class Engine:
             live_of=self._live.get,
             deliver=self._deliver,
             spawn=self._spawn,
+            let_go=self._let_go.add,
         )
 
     # --- what the service asks ---------------------------------------------------------------------
@@ -92,8 +95,10 @@ class Engine:
         live.driving = True
         try:
             await self._turn(live, [(actor, created)], now)
-        except BaseException:
+        except BaseException as error:
             self._drop(live)
+            if isinstance(error, Unreachable):  # it may be written nevertheless
+                self._let_go.add(live, error)
             raise
         self._after_turn(live)
 
@@ -114,20 +119,21 @@ class Engine:
             live = self._live.get(change.stream[1:]) if change.stream[:1] == RUN else None
             if live is not None and change.seq > live.run.seq:
                 live.seen = change.seq
-                if not live.driving:
-                    self._poke(live)
+                self._poke(live)
 
     def taken(self, runs: Sequence[bytes]) -> None:
         """Go on with runs of which the engine is gone."""
-        for run_id in runs:
-            self._spawn(self.adopt(run_id))
+        self._let_go.take_up(*runs)
+
+    def answers(self) -> None:
+        """Take up again what was let go of while the record could not be reached."""
+        self._let_go.again()
 
     def given_up(self) -> None:
         """See which runs are still ours; what others go on with, they do without our attempts."""
         for live in list(self._live.values()):
             live.seen = live.run.seq + 1
-            if not live.driving:
-                self._poke(live)
+            self._poke(live)
 
     async def command(self, run_id: bytes, stimulus: Stimulus, actor: bytes) -> None:
         """Apply a command; on return it is durable.
@@ -200,7 +206,11 @@ class Engine:
             return None  # whoever is there now has the keeper that its attempts are under
         self._live[run_id] = live
         live.renew = set(live.run.open) if renew else set()
-        await self._attempts.recover(live)
+        try:
+            await self._attempts.recover(live)
+        except Unreachable:
+            self._drop(live)
+            raise
         self._poke(live)
         return live
 
@@ -226,13 +236,15 @@ class Engine:
                 answers = [entry.answer for entry in stimuli if isinstance(entry, Command)]
                 committed = await self._turn(live, self._decided(live, stimuli, now), now)
                 answer(answers, None if committed else Gone("the run changed meanwhile; look again"))
+        except Unreachable as away:
+            self._let_go.add(live, away, *answers)
         except Exception as defect:
             log.exception("run %s cannot go on", live.run.text, extra={"about": {"run": live.run.text}})
-            stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
             kind = NotRecorded if isinstance(defect, NotRecorded) else Conflict
-            self._forget(live, kind(f"run {live.run.text} cannot go on here: {defect}"), *answers, *stranded)
-            return
-        self._after_turn(live)
+            wrong = kind(f"run {live.run.text} cannot go on here: {defect}")
+            self._forget(live, wrong, *answers, *live.answers)
+        else:
+            self._after_turn(live)
 
     def _after_turn(self, live: Live) -> None:
         live.driving = False
@@ -240,8 +252,7 @@ class Engine:
         if held and live.again:  # also of a run that is over: somebody may wait for an answer
             self._poke(live)
             return
-        stranded = [entry.answer for entry in live.inbox if isinstance(entry, Command)]
-        answer(stranded, Gone("no engine holds this run now"))
+        answer(live.answers, Gone("no engine holds this run now"))
         if held and live.run.finished is not None:
             self._forget(live)
 
@@ -269,13 +280,6 @@ class Engine:
                     self._leases.give_back(attempt_id(live.run.id, fact.key, fact.attempt))
         return decided
 
-    def _look_at_clock(self) -> None:
-        """Note a step of the clock in the ledger: a reader of the record should not trust times across it."""
-        step = self._clock.stepped()
-        if step:
-            noted = ev.EngineNoted("clock_step", {"us": step})
-            self._spawn(self._ledger.append("default", ENGINE_ACTOR, lambda now: (noted, ())))
-
     async def _turn(self, live: Live, decided: list[tuple[bytes, ev.Event]], now: int) -> bool:
         """Plan what follows, commit all of it, act. False: the commit was refused, the run was reloaded."""
         turn = await self._planned(live, now)
@@ -283,7 +287,8 @@ class Engine:
         if not events:
             self._timers.set(live.run.id, live.run.dues[0][0] if live.run.dues else None)
             return True
-        self._look_at_clock()
+        if step := self._clock.stepped():
+            self._spawn(self._ledger.note_step(step))
         intents = {event.key: event for event in turn.events if isinstance(event, ev.TaskStarted)}
         ended = [event for _, event in events if isinstance(event, ev.TaskEnded)]
         full = any(event.error is not None and event.error.code == DISK_FULL for event in ended)
@@ -345,12 +350,16 @@ class Engine:
         about = {"run": live.run.text}
         log.info("run %s grew elsewhere; it is folded again", live.run.text, extra={"about": about})
         self._drop(live)
-        again = await self._adopted(live.run.id)
+        await self._resume(live)
+
+    async def _resume(self, live: Live) -> None:
+        again = await self._adopted(live.run.id) or self._live.get(live.run.id)
         if again is None:
             self._attempts.disown(live)
             answer(live.done, None)
             return
-        again.watchers, again.done = live.watchers, live.done
+        again.watchers += live.watchers
+        again.done += live.done
         again.inbox.extend(live.inbox)
         live.inbox.clear()
         for watcher in again.watchers:
@@ -367,8 +376,6 @@ class Engine:
             self._attempts.release(live, event)
         for run_id in self._leases.next_hungry():
             self._due(run_id)
-
-    # --- bookkeeping -----------------------------------------------------------------------------
 
     def _due(self, run_id: bytes) -> None:
         if run_id in self._live:

@@ -187,6 +187,11 @@ def failed(append: Append, message: str) -> Refusal:
     return Refusal(append.stream, "failed", message)
 
 
+def away(append: Append, message: str) -> Refusal:
+    """Return the refusal of an append whose database cannot be reached now."""
+    return Refusal(append.stream, "away", message)
+
+
 def unwritten(append: Append, message: str) -> Refusal:
     """Return the refusal of an append that the database did not take."""
     return Refusal(append.stream, "unwritten", message)

@@ -111,7 +111,7 @@ class ProcessExecutor:
         if attempt.id in self._held or attempt.id in self._ready or not self._preparer.is_quick(attempt):
             return
         held = Held(attempt, self._folders.of(attempt.id))
-        with suppress(Claimed, Refused):  # the start meets the same, and says so
+        with suppress(Claimed, Refused, Unreachable):  # the start meets the same, and says so
             self._preparer.prepare_now(held)
             self._keeper.tell("ready", now=True, **_request(held, {}))
             self._preparer.note(held)
@@ -157,6 +157,9 @@ class ProcessExecutor:
             held.refused = refused
             self._end(held)
         except Exception as error:
+            if isinstance(error, Unreachable) and not held.asked:
+                self._held.pop(attempt.id, None)  # what it needs cannot be read now
+                raise
             # Whatever it was, the attempt must come to an end.
             about = {"run": attempt.run, "task": attempt.key, "attempt": attempt.number}
             log.exception("%(task)s of %(run)s cannot be started", about, extra={"about": about})

@@ -38,7 +38,7 @@ POSTGRESQL: Final = dialect(
 CONNECT_SECONDS: Final = 5
 LOCK_SECONDS: Final = 5
 """How long a statement waits for a lock; longer than any commit takes."""
-PATIENCE_SECONDS: Final = 30
+PATIENCE_SECONDS: Final = 10
 """How long a database may be away that was here before."""
 IDLE_SECONDS: Final = 10
 """How long a server that stands still may hold the locks of a commit that it has begun."""
@@ -100,7 +100,7 @@ class PostgresConnection:
         """
         self._url: Final = url
         self._read_only: Final = read_only
-        self._patience: Final = patience
+        self.patience = patience
         self._server = ""
         self._walks: list[psycopg.ServerCursor[Any]] = []
         self._copies = False
@@ -171,7 +171,7 @@ class PostgresConnection:
             Unreachable: it took too long.
         """
         self._walks.clear()
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self.patience
         while True:
             try:
                 self.raw = connect(self._url, read_only=self._read_only, server=self._server)

@@ -20,7 +20,7 @@ from runnotary.store.moved import refuse_moved, refuse_older
 from runnotary.store.noting import found
 from runnotary.store.outside import Outside, refuse_rollback
 from runnotary.store.postgresql import schema
-from runnotary.store.postgresql.connections import PostgresConnection
+from runnotary.store.postgresql.connections import PATIENCE_SECONDS, PostgresConnection
 from runnotary.store.postgresql.listener import Listener
 from runnotary.store.postgresql.servers import Server
 from runnotary.store.postgresql.writer import PostgresWriter
@@ -185,7 +185,9 @@ class PostgresStore(Records):
         return 0 if row is None else int(row[0])
 
     def _connect(self) -> PostgresConnection:
-        return PostgresConnection(self._url, read_only=True, waits=self._own is not None)
+        # Who reads beside a writer may be the loop that answers everybody: it does not wait.
+        patience = PATIENCE_SECONDS if self._own is None else 0
+        return PostgresConnection(self._url, read_only=True, patience=patience)
 
     def _heard(self, word: str) -> None:
         """Another server said something."""
@@ -231,7 +233,7 @@ def is_new(url: str) -> bool:
 
 
 def has_servers(url: str, is_dead: Callable[[str, str], bool]) -> bool:
-    """Tell whether a server works on the record of a database; `is_dead` knows more of a name and its host."""
+    """Tell whether a server works on a record; `is_dead` knows more of a name and its host."""
     with closing(PostgresConnection(url, read_only=True)) as connection:
         if schema.is_empty(connection):
             return False

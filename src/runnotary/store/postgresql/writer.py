@@ -33,13 +33,15 @@ from runnotary.store.outside import Outside
 from runnotary.store.postgresql.connections import COPIED_FROM, PostgresConnection, sent_together
 from runnotary.store.postgresql.servers import Registration, Server
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.streams import Entry, Result, Unplaced, failed, unwritten
+from runnotary.store.streams import Entry, Result, Unplaced, away, failed, unwritten
 from runnotary.store.writer import Writer
 
 GIVEN_UP: Final = "RN001"
 REPLACED: Final = "RN002"
 TRIES_MAX: Final = 10
 PAUSE_SECONDS: Final = 0.02
+CLOSING_SECONDS: Final = 1.0
+"""How long a database may be away for a server that ends."""
 BEATS: Final = 4
 """How often a server says in the time of a lease that it lives."""
 SCRUBBED: Final = ("events", "runs", "tasks", "keys", "uses", "blobs")
@@ -152,6 +154,7 @@ class PostgresWriter(Writer):
             self._stand()
             self._place()
 
+        self._postgres.patience = CLOSING_SECONDS
         self._asking.put(lambda: self._try(finish))
         super().close()
 
@@ -244,6 +247,8 @@ class PostgresWriter(Writer):
         self.registration.give_up_expired()
         self._stand()
         self._place()
+        if self.shared is not None:
+            self.shared(lambda engine: engine.answers())
         if self.registration.server.takes_over and self.shared is not None:
             taken = self.registration.claim_left()
             if taken:
@@ -294,8 +299,8 @@ class PostgresWriter(Writer):
         self._tries = 0
         try:
             return self._settled(appends)
-        except (Unreachable, psycopg.Error) as away:
-            return [unwritten(append, str(away)) for append in appends]
+        except (Unreachable, psycopg.Error) as error:
+            return [away(append, str(error)) for append in appends]
         finally:
             self._forget_transaction()
 
@@ -410,6 +415,8 @@ class PostgresWriter(Writer):
             error, GivenUp | Unplaced | psycopg.errors.UniqueViolation
         ):  # another server was there first
             return Refusal(append.stream, "conflict", said)
+        if isinstance(error, psycopg.OperationalError | Unreachable):
+            return away(append, said)
         refusal = failed if isinstance(error, psycopg.IntegrityError | psycopg.DataError) else unwritten
         return refusal(append, said)
 
