@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runnotary.app.home import locked
+from runnotary.app.seats import host_name, is_vacant
 from runnotary.app.system import SystemChance, SystemClock, operating_user
 from runnotary.config import Settings
 from runnotary.core.errors import FileMissing
@@ -24,7 +25,10 @@ def place_of(settings: Settings) -> Place:
         return SqlitePlace(settings.home)
     from runnotary.store.postgresql.place import PostgresPlace
 
-    return PostgresPlace(settings.database_url, settings.home)
+    def is_dead(name: str, host: str) -> bool:
+        return host == host_name() and is_vacant(settings.home, name)
+
+    return PostgresPlace(settings.database_url, settings.home, is_dead)
 
 
 def moved(source: Settings, target: Settings, *, reason: str) -> tuple[Side, Side]:

@@ -76,8 +76,12 @@ class PostgresPlace:
 
     kind: Final = POSTGRESQL.folder.name
 
-    def __init__(self, url: str, home: Path) -> None:
+    def __init__(
+        self, url: str, home: Path, is_dead: Callable[[str, str], bool] = lambda name, host: False
+    ) -> None:
+        """`is_dead` tells of a server's name and host whether its process is known to be gone."""
         self._url: Final = url
+        self._is_dead: Final = is_dead
         self.home: Final = home
 
     @property
@@ -102,11 +106,11 @@ class PostgresPlace:
             if schema.is_empty(connection):
                 raise FileMissing("the database holds no record", hint="see that its address is right")
             schema.require_current(connection)
-            _refuse_served(connection)
+            self._refuse_served(connection)
             connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
             _be_patient(connection)
             connection.run(_ALONE)
-            _refuse_served(connection)
+            self._refuse_served(connection)
             while entries := connection.ask("take_pending").fetchall():
                 _give_positions(connection, entries)
             yield _HeldSide(connection)
@@ -147,6 +151,13 @@ class PostgresPlace:
             before()
             target.commit()
 
+    def _refuse_served(self, connection: PostgresConnection) -> None:
+        servers = connection.ask("servers").fetchall()
+        names = [name for _, name, host, expired in servers if not (expired or self._is_dead(name, host))]
+        if names:
+            hint = "end them first; one that was killed is gone when its lease is over"
+            raise Conflict(f"servers work on this record: {', '.join(names)}", hint=hint)
+
 
 def _give_positions(connection: Connection, entries: list[tuple[bytes, int, int, bytes]]) -> None:
     """Put entries at the end of a log, in the transaction that the caller has begun."""
@@ -159,13 +170,6 @@ def _give_positions(connection: Connection, entries: list[tuple[bytes, int, int,
 def _be_patient(connection: PostgresConnection) -> None:
     """A server that stands still within a commit is cut off; this may take hours."""
     connection.run("SET LOCAL idle_in_transaction_session_timeout = 0")
-
-
-def _refuse_served(connection: PostgresConnection) -> None:
-    names = [name for _, name, _, expired in connection.ask("servers").fetchall() if not expired]
-    if names:
-        hint = "end them first; one that was killed is gone when its lease is over"
-        raise Conflict(f"servers work on this record: {', '.join(names)}", hint=hint)
 
 
 @contextmanager
