@@ -133,5 +133,5 @@ def test_no_statement_changes_the_record() -> None:
         "DELETE FROM uses WHERE blob = ? AND run = ?;",
         "DELETE FROM blobs WHERE digest = ?;",
     ]
-    erasing = re.compile(r"\"(?:erase|drop)_\w+\"")
+    erasing = re.compile(r"\"(?:erase|drop)_(?!pending)\w+\"")
     assert [name_of(path) for path in MODULES if erasing.search(path.read_text())] == ["store/commit.py"]
