@@ -49,6 +49,14 @@ def refused(place: PostgresPlace, url: str) -> list[RunnotaryError]:
 # --- opening -----------------------------------------------------------------------------------------
 
 
+def test_who_asks_a_store_that_is_closed_is_refused_and_connects_no_more(place: PostgresPlace) -> None:
+    store = place.open()
+    assert store.feed(0)
+    store.close()
+    with pytest.raises(Unreachable, match="closed"):
+        store.feed(0)
+
+
 def test_many_servers_begin_on_an_empty_database_at_once(place: PostgresPlace) -> None:
     with ThreadPoolExecutor(6) as threads:
         stores = list(threads.map(place.open, "abcdef"))

@@ -107,6 +107,7 @@ class PostgresConnection:
         """The temporary tables are there that many rows need."""
         self.together = False
         """What is asked is only sent, see `sent_together`."""
+        self._closed = False
         if waits:
             self.again()
         else:
@@ -168,8 +169,10 @@ class PostgresConnection:
         """Connect anew, as often as it takes for a while.
 
         Raises:
-            Unreachable: it took too long.
+            Unreachable: it took too long, or this was closed.
         """
+        if self._closed:
+            raise Unreachable("the record was closed")
         self._walks.clear()
         until = time.monotonic() + self.patience
         while True:
@@ -184,6 +187,8 @@ class PostgresConnection:
                 time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
+        """Hang up for good: whoever asks later is refused, and makes no connection anew."""
+        self._closed = True
         for walk in self._walks:
             with suppress(psycopg.Error):
                 walk.close()
