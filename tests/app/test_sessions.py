@@ -70,6 +70,7 @@ def runs_of(settings: Settings) -> list[str]:
         return [to_text(row.id) for row in reader.store.runs(RunQuery())]
 
 
+@pytest.mark.own_database("one process works in it, and the next asks that one")
 @pytest.mark.parametrize("acts", [True, False], ids=["had accepted", "had not"])
 @pytest.mark.parametrize("stays", [True, False], ids=["answer lost", "engine gone"])
 @pytest.mark.parametrize("key", ["", "mine"])
@@ -86,6 +87,7 @@ def test_a_start_is_one_run_whatever_becomes_of_the_other_engine(
     assert runs_of_started(settings, started) == 1
 
 
+@pytest.mark.own_database("one process works in it, and the next asks that one")
 @pytest.mark.parametrize("acts", [True, False], ids=["had accepted", "had not"])
 def test_a_rerun_is_one_run_too(settings: Settings, tmp_path: Path, acts: bool) -> None:
     async def first() -> str:
@@ -114,6 +116,7 @@ def runs_of_started(settings: Settings, work: Any) -> int:
     return len(found)
 
 
+@pytest.mark.own_database("one process works in it, and the next asks that one")
 @pytest.mark.parametrize("acts", [True, False], ids=["had done it", "had not"])
 def test_what_is_asked_again_is_done_once(settings: Settings, tmp_path: Path, acts: bool) -> None:
     async def archived() -> Json:

@@ -14,6 +14,7 @@ import pytest
 
 from runnotary import Client
 from tests.client.service import Server
+from tests.database import ENVIRON
 
 FOLDER = Path(__file__).parents[2] / "examples" / "operations"
 ID = r"[0-9A-Z]{26}"
@@ -27,7 +28,7 @@ class Place:
     def __init__(self, folder: Path, server: Server | None) -> None:
         self.folder = folder
         self.server = server
-        self.env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(folder)} | ENVIRON
         if server is not None:
             self.env["RUNNOTARY_URL"] = server.url
         else:

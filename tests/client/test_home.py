@@ -25,9 +25,10 @@ from runnotary.app.in_process import (
     Receive,
     Send,
 )
+from runnotary.store.verify import verify
 from tests.client import flows
 from tests.client.service import Server, free_port
-from tests.database import ENVIRON
+from tests.database import ENVIRON, record_in
 
 HOLDER = """
 import sys
@@ -66,14 +67,14 @@ def test_an_address_is_one(url: str) -> None:
 def test_without_a_word_it_is_the_home_here(here: Path) -> None:
     with Client() as client:
         client.register_flow(flows.DOUBLE)
-    assert (here / ".runnotary" / "runnotary.db").is_file()
+    assert verify(record_in(here / ".runnotary")).ok
 
 
 def test_the_environment_names_a_home_or_a_server(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNNOTARY_HOME", str(here / "named"))
     with Client() as client:
         client.register_flow(flows.DOUBLE)
-    assert (here / "named" / "runnotary.db").is_file()
+    assert verify(record_in(here / "named")).ok
     monkeypatch.setenv("RUNNOTARY_URL", f"http://127.0.0.1:{free_port()}")
     with Client() as client, pytest.raises(Unreachable, match="no server answers"):
         client.health()
@@ -113,12 +114,14 @@ def holder(here: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate(timeout=60)
 
 
+@pytest.mark.own_database("one process works in it, and the next is refused")
 def test_a_home_that_another_process_has_open_is_locked(holder: subprocess.Popen[str]) -> None:
     with pytest.raises(HomeLocked) as raised:
         Client(home="home")
     assert "runnotary up" in raised.value.hint
 
 
+@pytest.mark.own_database("one process works in it, and is found by a file")
 def test_a_home_that_another_process_serves_is_that_server(here: Path) -> None:
     server = Server(here / "home")
     server.start()
