@@ -31,10 +31,7 @@ SLEEPERS = {
     ("executors/process/recovery.py", "bury"): "processes of a dead keeper are nobody's children here",
     ("executors/process/recovery.py", "stop_orphan"): "as above",
     ("store/postgresql/connections.py", "again"): "a database that is away tells nobody when it is back",
-    (
-        "store/postgresql/writer.py",
-        "_again",
-    ): "two servers locked each other out: one goes first",
+    ("store/postgresql/hindrances.py", "pause"): "two servers locked each other out: one goes first",
 }
 TIMERS = {"call_later", "call_at"}
 # Timers that ring again and again, each for something that cannot notify.

@@ -188,7 +188,7 @@ class LocalBlobs:
         knows what they are about to name: `prune` takes them later.
         """
         arriving, gone, stay = self._writable(), [], False
-        if self._writer is not None and not self._writer.alone:
+        if self._writer is not None and not await self._writer.do(self._writer.is_alone):
             return []
         for text, ended in named:
             with self._recent.guard:

@@ -29,7 +29,9 @@ class Head(msgspec.Struct, frozen=True):
 class Commit:
     """A commit in the making."""
 
-    __slots__ = ("blank", "ends", "erased", "events", "heads", "log", "placed", "rows", "spans", "tiles")
+    __slots__ = (
+        *("blank", "ends", "erased", "events", "follows", "heads", "log", "placed", "rows", "spans", "tiles"),
+    )
 
     def __init__(self) -> None:
         self.events: list[tuple[bytes, int, bytes, bytes]] = []
@@ -42,6 +44,10 @@ class Commit:
         self.tiles: list[tuple[int, int, bytes]] = []
         self.placed = True
         """Its entries of the log have positions; else they are 0, and another server will give them."""
+        self.follows: list[tuple[bytes, int]] = []
+        """Events that must be there, and still say something: what follows them may follow the end of a run,
+        and another server may purge or erase it meanwhile.
+        """
         self.ends = False
         """Something ends with it: a checkpoint should follow soon."""
 

@@ -160,7 +160,7 @@ def _with_lines(note: str, lines: str) -> str:
 
 def write(path: Path, note: str) -> None:
     """Put a note in the place of the one before it, durably; what cannot be written is logged."""
-    growing = path.with_name(path.name + ".growing")
+    growing = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.growing")
     try:
         with suppress(FileNotFoundError):
             growing.unlink()
@@ -168,10 +168,19 @@ def write(path: Path, note: str) -> None:
             files.write_all(file.handle, note.encode())
             os.fsync(file.handle)
             os.fchmod(file.handle, 0o644)
-            growing.rename(path)
+            if not _is_older(note, path):
+                growing.rename(path)
         files.sync_folder(path.parent)
     except OSError as wrong:
         log.warning("%s: the checkpoint cannot be written: %s", path, wrong)
+
+
+def _is_older(note: str, path: Path) -> bool:
+    """Tell whether a newer note of the same log went out already: another server was quicker."""
+    with suppress(OSError, Damaged):
+        there, here = published(path), notes.read_checkpoint(notes.read_note(note).text)
+        return there is not None and there.origin == here.origin and there.size > here.size
+    return False
 
 
 def published(path: Path) -> Checkpoint | None:

@@ -57,6 +57,12 @@ class SmallBlobs:
         for digest in leaving:
             self._leaving.put(digest)
 
+    def stay(self) -> None:
+        """Let none go that was about to: somebody else may need it."""
+        with suppress(Empty):
+            while True:
+                self._leaving.get_nowait()
+
     def drop(self, digest: bytes) -> None:
         """Let a blob go with the next commit. Whoever adds it from now on writes it again."""
         self._written.pop(digest, None)

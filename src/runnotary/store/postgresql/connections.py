@@ -7,9 +7,11 @@ Rules of this file:
 2. A connection that was cut is made anew, and a statement outside a transaction is asked again: each of them
    may run twice. Inside a transaction whoever began it has to find out what became of it (`writer.py`).
 3. What is written for many rows is one statement: the rows go as one array for each column, or by COPY.
-4. Named statements are prepared when they are first used. Prepared after some uses, one that is prepared in a
+4. A text with a NUL character is in no row: PostgreSQL takes none. Whoever looks for one looks for NULL,
+   which nothing is equal to.
+5. Named statements are prepared when they are first used. Prepared after some uses, one that is prepared in a
    pipeline that fails is believed by the driver to be there.
-5. No message holds a password.
+6. No message holds a password.
 """
 
 from __future__ import annotations
@@ -186,6 +188,14 @@ class PostgresConnection:
                     raise
                 time.sleep(PAUSE_SECONDS)
 
+    def rewritten(self, at_most: int) -> bool:
+        """Write anew what an erasure takes from; False if all tables have more than `at_most` bytes."""
+        if at_most and self.ask("size").fetchone()[0] > at_most:
+            return False
+        for table in ("events", "runs", "tasks", "keys", "uses", "blobs"):
+            self.raw.execute(f"VACUUM (FULL) {table}".encode())
+        return True
+
     def close(self) -> None:
         """Hang up for good: whoever asks later is refused, and makes no connection anew."""
         self._closed = True
@@ -195,6 +205,8 @@ class PostgresConnection:
         self.raw.close()
 
     def _execute(self, sql: bytes, values: Values, *, prepare: bool | None = None) -> Rows:
+        if self._read_only:
+            values = [None if isinstance(value, str) and "\0" in value else value for value in values]
         if self.together or self.in_transaction:
             return self.raw.execute(sql, values, binary=True, prepare=prepare)
         for _ in range(_TRIES - 1):

@@ -47,8 +47,9 @@ class PostgresRecord:
         fresh = PostgresConnection(self._url)
         try:
             fresh.ask("begin")
-            fresh.run(f"CREATE SCHEMA {FRESH}")
-            fresh.run(f"SET LOCAL search_path = {FRESH}")
+            name = f"{FRESH}_{fresh.raw.info.backend_pid}"  # others may do the same now
+            fresh.run(f"CREATE SCHEMA {name}")
+            fresh.run(f"SET LOCAL search_path = {name}")
             fresh.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
             meant = set(fresh.ask("structure").fetchall())
             fresh.ask("rollback")

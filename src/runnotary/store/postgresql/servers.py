@@ -50,7 +50,9 @@ class Server(msgspec.Struct, frozen=True):
 class Registration:
     """A server's row, from `enter` to `leave`; used on the writer's connection, in its thread."""
 
-    def __init__(self, connection: PostgresConnection, server: Server) -> None:
+    def __init__(self, connection: PostgresConnection, server: Server, channel: str) -> None:
+        """`channel` is where servers notify each other."""
+        self._channel: Final = channel
         self._connection: Final = connection
         self.server: Final = server
         self.number = 0
@@ -111,7 +113,14 @@ class Registration:
 
     def hand_over(self, run_id: bytes, name: str) -> bool:
         """Let a run of ours be another server's; False if none of that name is alive."""
-        return self._connection.ask("hand_over", (name, run_id, self.number)).rowcount == 1
+        handed = self._connection.ask("hand_over", (name, run_id, self.number)).rowcount == 1
+        if handed:
+            self.tell("handed")
+        return handed
+
+    def tell(self, word: str) -> None:
+        """Say a word to the other servers; inside a transaction they hear it when it is committed."""
+        self._connection.ask("tell", (self._channel, word))
 
     def own_runs(self) -> list[bytes]:
         """Return the open runs that are ours."""

@@ -158,7 +158,7 @@ class PostgresStore(Records):
         """Let an open run of ours be the server's of that name; False if it is not alive."""
         writer = self._own_writer()
         assert isinstance(writer, PostgresWriter)
-        return await writer.do(lambda: writer.hand_over(run_id, place))
+        return await writer.do(lambda: writer.registration.hand_over(run_id, place))
 
     def is_ours(self, run_id: bytes) -> bool:
         """Tell whether this server is the last that worked on a run."""
@@ -174,7 +174,7 @@ class PostgresStore(Records):
         """
         writer = self._own_writer()
         assert isinstance(writer, PostgresWriter)
-        return await writer.do(lambda: writer.claim(run_id))
+        return await writer.do(lambda: writer.registration.claim(run_id))
 
     def size(self) -> int:
         """Return how many bytes the tables have, with their indexes."""

@@ -16,7 +16,6 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
@@ -31,28 +30,29 @@ from runnotary.store.commit import Commit
 from runnotary.store.noting import profile_change
 from runnotary.store.outside import Outside
 from runnotary.store.postgresql.connections import COPIED_FROM, PostgresConnection, sent_together
+from runnotary.store.postgresql.hindrances import (
+    GIVEN_UP,
+    NOT_ALONE,
+    REPLACED,
+    GivenUp,
+    given_up,
+    passes,
+    pause,
+    refusal,
+)
 from runnotary.store.postgresql.servers import Registration, Server
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.streams import Entry, Result, Unplaced, away, failed, unwritten
+from runnotary.store.streams import Entry, Result, Unplaced, away
 from runnotary.store.writer import Writer
 
-GIVEN_UP: Final = "RN001"
-REPLACED: Final = "RN002"
 TRIES_MAX: Final = 10
-PAUSE_SECONDS: Final = 0.02
 CLOSING_SECONDS: Final = 1.0
 """How long a database may be away for a server that ends."""
 BEATS: Final = 4
 """How often a server says in the time of a lease that it lives."""
-SCRUBBED: Final = ("events", "runs", "tasks", "keys", "uses", "blobs")
-"""The tables that an erasure takes something from."""
 _TAKEN_MAX: Final = 4_096
 
 log = logging.getLogger("runnotary.store")
-
-
-class GivenUp(Exception):
-    """This server was given up while it was away."""
 
 
 class PostgresWriter(Writer):
@@ -74,10 +74,9 @@ class PostgresWriter(Writer):
         """`channel` is where servers notify each other; `told` is called with commits that have positions."""
         super().__init__(connection, chance, clock, blobs, signer=signer, outside=outside)
         self._postgres: Final = connection
-        self.registration: Final = Registration(connection, server)
+        self.registration: Final = Registration(connection, server, channel)
         self.shared: Callable[[Callable[[Sharing], None]], None] | None = None
         """Tells the engine something, in its loop."""
-        self._channel: Final = channel
         self._told: Final = told
         self._suspended = False
         """The engine does not know yet that it was given up: nothing that it asks for is written."""
@@ -94,7 +93,7 @@ class PostgresWriter(Writer):
     def enter(self, profile: str) -> None:
         """Take part, before `start`; another profile than before is noted before anything else is written."""
         self.registration.enter()
-        self._tell("log")
+        self.registration.tell("log")
         self._stand()
         changed = profile_change(self._postgres, profile)
         if changed is not None:
@@ -107,19 +106,8 @@ class PostgresWriter(Writer):
             except Conflict:
                 if self._integrator() == self.registration.number:
                     raise
-            _pause(tried)  # another server needs one as well: let it finish
+            pause(tried)  # another server needs one as well: let it finish
         return super().checkpoint()
-
-    def claim(self, run_id: bytes) -> bool:
-        """Take a run; see `Registration.claim`. In the writer's thread only."""
-        return self.registration.claim(run_id)
-
-    def hand_over(self, run_id: bytes, name: str) -> bool:
-        """Let a run be another server's; see `Registration.hand_over`. In the writer's thread only."""
-        handed = self.registration.hand_over(run_id, name)
-        if handed:
-            self._tell("handed")
-        return handed
 
     def take_handed(self) -> None:
         """Let the engine look for runs that others handed over to it; from any thread."""
@@ -142,11 +130,7 @@ class PostgresWriter(Writer):
         self._asking.put(take)
 
     def scrub(self, at_most: int) -> bool:
-        if at_most and self._postgres.ask("size").fetchone()[0] > at_most:
-            return False
-        for table in SCRUBBED:
-            self._postgres.raw.execute(f"VACUUM (FULL) {table}".encode())
-        return True
+        return self._postgres.rewritten(at_most)
 
     def close(self) -> None:
         def finish() -> None:
@@ -169,8 +153,8 @@ class PostgresWriter(Writer):
 
     # --- being one of several ---------------------------------------------------------------------
 
-    @property
-    def alone(self) -> bool:
+    def is_alone(self) -> bool:
+        self.registration.look()
         return not self.registration.others
 
     def _leads(self) -> bool:
@@ -230,11 +214,8 @@ class PostgresWriter(Writer):
                 return super()._note(facts)
             except Conflict:  # another server said something there meanwhile
                 self._streams.forget()
-                _pause(tried)
+                pause(tried)
         return super()._note(facts)
-
-    def _tell(self, what: str) -> None:
-        self._postgres.ask("tell", (self._channel, what))
 
     def _beat(self) -> None:
         """Say that this server lives, and look after those that do not."""
@@ -289,7 +270,7 @@ class PostgresWriter(Writer):
     def _end(self) -> None:
         try:
             self.registration.leave()
-            self._tell("left")
+            self.registration.tell("left")
         finally:
             self._postgres.close()
 
@@ -315,8 +296,8 @@ class PostgresWriter(Writer):
         try:
             begun = iter(super()._settle([append for append in appends if append.stream in new]))
         except GivenUp:
-            return [_refused(append) for append in appends]
-        return [next(begun) if append.stream in new else _refused(append) for append in appends]
+            return [given_up(append) for append in appends]
+        return [next(begun) if append.stream in new else given_up(append) for append in appends]
 
     def _draft(self, appends: list[Append], *, trusting: bool) -> tuple[Commit, list[Result]]:
         before: list[Entry] = []
@@ -338,13 +319,13 @@ class PostgresWriter(Writer):
                 if not database.in_transaction:
                     database.ask("begin")
                     self._guard()
-                commit.write(database, blobs, leaving)
+                self._fill(commit, blobs, leaving)
                 if self._taken:
                     database.ask("drop_pending", (self._taken,))
                 if rides:
                     self.sealing.keep()
                 if self.registration.others and commit.log:
-                    self._tell("log" if commit.placed else "pending")
+                    self.registration.tell("log" if commit.placed else "pending")
                 self._tell_meanwhile()
                 database.ask("commit")
         except psycopg.OperationalError as error:
@@ -356,6 +337,16 @@ class PostgresWriter(Writer):
         self._untaken = self._untaken and self._more
         if rides:
             self.sealing.kept()
+
+    def _fill(self, commit: Commit, blobs: list[tuple[bytes, bytes]], leaving: list[bytes]) -> None:
+        """Write a commit, provided that other servers do nothing that it could not stand beside."""
+        for followed in commit.follows:
+            self._postgres.ask("be_there", followed)
+        for stream, erasure in commit.erased.items():
+            self._postgres.ask("be_last", (stream, erasure.seq))
+        commit.write(self._postgres, blobs, leaving)
+        if leaving:
+            self._postgres.ask("be_alone", (self.registration.number,))
 
     def _forget_transaction(self) -> None:
         """End what was begun and then not needed."""
@@ -400,32 +391,11 @@ class PostgresWriter(Writer):
         self._tries += 1
         if error.sqlstate == REPLACED:
             self._leading = False
-        elif isinstance(error, psycopg.errors.UniqueViolation):
-            if error.diag.table_name not in ("events", "log"):
-                return False
-        elif isinstance(error, psycopg.OperationalError):  # a deadlock, a lock, a restart, a cut connection
-            _pause(self._tries)
-        else:
-            return False
-        return self._tries < TRIES_MAX
+        elif error.sqlstate == NOT_ALONE:
+            self._blobs.stay()
+        elif isinstance(error, psycopg.OperationalError):
+            pause(self._tries)
+        return self._tries < TRIES_MAX and passes(error)
 
     def _refusal(self, append: Append, error: Exception) -> Refusal:
-        said = str(error) or type(error).__name__
-        if isinstance(
-            error, GivenUp | Unplaced | psycopg.errors.UniqueViolation
-        ):  # another server was there first
-            return Refusal(append.stream, "conflict", said)
-        if isinstance(error, psycopg.OperationalError | Unreachable):
-            return away(append, said)
-        refusal = failed if isinstance(error, psycopg.IntegrityError | psycopg.DataError) else unwritten
-        return refusal(append, said)
-
-
-def _refused(append: Append) -> Refusal:
-    lost = "this server was given up while it was away; others go on with its runs"
-    return Refusal(append.stream, "conflict", lost)
-
-
-def _pause(tried: int) -> None:
-    """Let others get on, each time for longer."""
-    time.sleep(PAUSE_SECONDS * (1 + tried) * random.random())
+        return refusal(append, error)

@@ -400,6 +400,15 @@ SELECT EXISTS (
 -- name: be_held
 SELECT be_held(?);
 
+-- name: be_there
+SELECT be_there(?, ?);
+
+-- name: be_last
+SELECT be_last(?, ?);
+
+-- name: be_alone
+SELECT be_alone(?);
+
 -- name: be_integrator
 SELECT be_integrator(?);
 

@@ -196,3 +196,31 @@ $$ BEGIN
         RAISE EXCEPTION 'server % is not the integrator any more', held USING ERRCODE = 'RN002';
     END IF;
 END $$;
+
+-- Stop a commit that would follow an event which another server takes away meanwhile; the lock makes that one wait.
+CREATE FUNCTION be_there(followed bytea, at bigint) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN
+    PERFORM 1 FROM events WHERE stream = followed AND seq = at AND body IS NOT NULL FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the run was purged or erased' USING ERRCODE = 'RN003';
+    END IF;
+END $$;
+
+-- Stop a purge or an erasure of a stream to which another server added something meanwhile; whoever is about to add
+-- something waits for it.
+CREATE FUNCTION be_last(ended bytea, at bigint) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN
+    PERFORM 1 FROM events WHERE stream = ended AND seq = at FOR UPDATE;
+    IF NOT FOUND OR EXISTS (SELECT 1 FROM events WHERE stream = ended AND seq > at) THEN
+        RAISE EXCEPTION 'the run has grown' USING ERRCODE = 'RN003';
+    END IF;
+END $$;
+
+-- Stop a commit that takes blobs away while other servers may be about to name them.
+CREATE FUNCTION be_alone(held bigint) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN
+    PERFORM 1 FROM servers WHERE number <> held;
+    IF FOUND THEN
+        RAISE EXCEPTION 'other servers are at work' USING ERRCODE = 'RN004';
+    END IF;
+END $$;
