@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -377,6 +378,9 @@ def test_a_purge_takes_all_that_only_this_run_had_and_leaves_its_tombstone(
     assert report.findings == ()
     assert report.checked["purged"] == 2 and report.checked["runs"] == 1
     assert any("2 runs were purged" in said for said in report.not_proven)
+    told = [re.fullmatch(r"run/\w{26}: all \d+ events purged \S+ by (.+)", one) for one in report.erasures]
+    assert [one and one[1] for one in told] == [f"{OTHER.principal}: asked to", BY.principal]
+    assert set(report.erasures) <= set(report.not_proven)
     database = (settings.home / "runnotary.db").read_bytes()
     assert b"a of mine" not in database, "what goes is overwritten"
     assert b"b of mine" in database
