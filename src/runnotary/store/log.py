@@ -36,7 +36,7 @@ from runnotary.store.clearing import Clearing
 from runnotary.store.erased import Erased
 from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs, teach
 from runnotary.store.noting import note_profile
-from runnotary.store.outside import Outside, refuse_rollback
+from runnotary.store.outside import Outside, fuller, refuse_rollback
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.small_blobs import SmallBlobs
 from runnotary.store.sqlite import Durability, connect_reader, connect_writer, database, whole
@@ -251,7 +251,7 @@ class SqliteStore(Clearing):
     def note(self, size: int = 0) -> str:
         """Return the newest checkpoint, or that of a size; nothing if there is none."""
         row = self._reader().execute(SQL["checkpoint_of"], (size, size)).fetchone()
-        return "" if row is None else row[0]
+        return "" if row is None else fuller(self.home, row[0])
 
     def inclusion(self, pos: int, size: int) -> list[bytes]:
         """Return the path from an entry of the log, counted from 1, to the root of its first `size` entries.

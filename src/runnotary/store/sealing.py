@@ -28,7 +28,7 @@ from runnotary.core.merkle import Range
 from runnotary.core.notes import BUNDLE, Checkpoint, Note, PublicKey, Signature, endorsement
 from runnotary.ports import KeyEnd, Signer
 from runnotary.store.ballast import is_full
-from runnotary.store.outside import Outside
+from runnotary.store.outside import Outside, fuller
 from runnotary.store.statements import SQL
 from runnotary.store.tree import Nodes
 
@@ -71,7 +71,7 @@ class Sealing:
         """The newest checkpoint."""
         row = connection.execute(SQL["newest_checkpoint"]).fetchone()
         if row is not None:
-            self._size, self.note = row
+            self._size, self.note = row[0], fuller(outside.home, row[1])
         self._before = (self._size, self.note)
         self.covered = self._size
         """How many entries the newest durable checkpoint covers; to be read in any thread."""
