@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -379,6 +380,9 @@ def test_a_purge_takes_all_that_only_this_run_had_and_leaves_its_tombstone(
     assert report.findings == ()
     assert report.checked["purged"] == 2 and report.checked["runs"] == 1
     assert any("2 runs were purged" in said for said in report.not_proven)
+    told = [re.fullmatch(r"run/\w{26}: all \d+ events purged \S+ by (.+)", one) for one in report.erasures]
+    assert [one and one[1] for one in told] == [f"{OTHER.principal}: asked to", BY.principal]
+    assert set(report.erasures) <= set(report.not_proven)
     assert places_of(settings.home, "a of mine") == [], "what goes is overwritten"
     assert places_of(settings.home, "b of mine") in (["runnotary.db"], ["blobs"])
 

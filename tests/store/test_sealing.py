@@ -21,6 +21,7 @@ from runnotary.core.errors import Conflict, Damaged, NotRecorded
 from runnotary.core.notes import COSIGNER, PublicKey
 from runnotary.store.keys import KeyFile, public_key_of, verified
 from runnotary.store.log import SqliteStore
+from runnotary.store.outside import fuller
 from runnotary.store.sealing import KEPT_EVERY
 from runnotary.store.verify import verify
 from runnotary.store.verify_log import Trust
@@ -300,7 +301,7 @@ def test_an_unusable_key_stops_checkpoints_and_no_run(tmp_path: Path, content: s
     used(tmp_path, go_on)
     report = verify(tmp_path, flow_of=flow_of)
     assert report.ok and report.checkpoint is not None and report.checkpoint.uncovered == 8
-    assert any("could be cut off unseen" in said for said in report.not_proven)
+    assert any("could be cut off unseen, or be forged" in said for said in report.not_proven)
 
 
 def test_two_roots_of_one_size_are_never_signed(tmp_path: Path) -> None:
@@ -425,6 +426,31 @@ def test_a_witness_signs_the_last_checkpoint_of_a_home_that_closes(tmp_path: Pat
     assert report.ok and report.checkpoint is not None
     assert report.checkpoint.witnesses == ("witness.example/w1",)
     assert (tmp_path / "copy").read_text() == (home / "checkpoint").read_text()
+
+    async def later(store: SqliteStore) -> None:
+        assert store.note() == await store.checkpoint() == (home / "checkpoint").read_text()
+
+    used(home, later)
+
+
+def test_a_file_outside_adds_the_lines_of_witnesses_to_a_note_and_nothing_else(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    used(home, tell)
+    file, stranger = home / "checkpoint", notes.Signature("w", b"0000", bytes(72)).line
+    real, another = file.read_text(), "another" + file.read_text()
+    for other in (
+        real.replace("\n\n", f"\n\n{stranger}", 1),  # before the home's own
+        f"{real.partition(chr(10) * 2)[0]}\n\n{stranger}",  # instead of it
+        another + stranger,
+        "",
+        "rubbish",
+    ):
+        file.write_text(other)
+        assert fuller(home, real) == real
+    file.write_text(real + stranger)
+    assert fuller(home, real) == real + stranger
+    file.unlink()
+    assert fuller(home, real) == real
 
 
 @pytest.mark.parametrize("answer", ["exit 3", "echo rubbish", "true"])

@@ -183,6 +183,15 @@ def _is_older(note: str, path: Path) -> bool:
     return False
 
 
+def fuller(home: Path, note: str) -> str:
+    """Return a note with the lines that witnesses added outside, once the home had closed; else as it is."""
+    with suppress(OSError, ValueError):
+        here, there = notes.read_note(note), notes.read_note((home / FILE).read_text("utf-8"))
+        if there.text == here.text and there.signatures[: len(here.signatures)] == here.signatures:
+            return str(there)
+    return note
+
+
 def published(path: Path) -> Checkpoint | None:
     """Read a checkpoint that went out; None if there is none.
 

@@ -33,6 +33,7 @@ from runnotary.store.clearing import Clearing
 from runnotary.store.connection import Connection
 from runnotary.store.erased import Erased
 from runnotary.store.listing import count_runs, list_runs, runs_with, tally_runs
+from runnotary.store.outside import fuller
 from runnotary.store.sealing import LEDGER as HOME_LEDGER
 from runnotary.store.tree import Nodes
 from runnotary.store.unused import Unnamed
@@ -198,7 +199,7 @@ class Records(Clearing):
     def note(self, size: int = 0) -> str:
         """Return the newest checkpoint, or that of a size; nothing if there is none."""
         row = self._reader().ask("checkpoint_of", (size, size)).fetchone()
-        return "" if row is None else row[0]
+        return "" if row is None else fuller(self.home, row[0])
 
     def inclusion(self, pos: int, size: int) -> list[bytes]:
         """Return the path from an entry of the log, counted from 1, to the root of its first `size` entries.

@@ -27,7 +27,7 @@ from runnotary.core.merkle import Range
 from runnotary.core.notes import BUNDLE, Checkpoint, Note, PublicKey, Signature, endorsement
 from runnotary.ports import KeyEnd, Signer
 from runnotary.store.connection import Connection
-from runnotary.store.outside import Outside
+from runnotary.store.outside import Outside, fuller
 from runnotary.store.tree import Nodes
 
 KEPT_EVERY: Final = 1_024
@@ -74,7 +74,7 @@ class Sealing:
     def look(self) -> None:
         """See what was signed last, as of now: another server may have done that since."""
         row = self._connection.ask("newest_checkpoint").fetchone()
-        self._size, self.note = (0, "") if row is None else row
+        self._size, self.note = (0, "") if row is None else (row[0], fuller(self._outside.home, row[1]))
         self._before = (self._size, self.note)
         self.covered = self._size
         self._pending, self._key = None, None

@@ -58,7 +58,8 @@ def verify(
         RunNotFound: no event of this run, or no run of this flow, is here.
         RolledBack: the record is gone.
     """
-    notes, proven, record = Notebook(), None, _record(home)
+    record = _record(home)
+    notes, proven, chosen = Notebook(), None, None
     outside = _outside(record.home, copies)  # before the record: what is in it by then is in the record too
     with notes.reading("database"), record.snapshot(copies) as connection:
         chosen = _chosen(connection, run, flow)
@@ -69,7 +70,8 @@ def verify(
             with notes.reading("database structure"):
                 record.structure(connection, notes)
         proven = check.whole() if chosen is None else check.runs(chosen)
-    return _report(notes, proven, _not_proven(notes, deep, proven, _stands(outside, trust)))
+    unread = () if deep else (_unread(notes, chosen),)
+    return _report(notes, proven, _not_proven(notes, proven, _stands(outside, trust), unread))
 
 
 def verify_record(home: Path | Record, *, trust: Trust | None = None, copies: Sequence[Path] = ()) -> Report:
@@ -85,7 +87,7 @@ def verify_record(home: Path | Record, *, trust: Trust | None = None, copies: Se
         streams = StreamCheck(notes, blobs, lambda digest: _compiled(blobs, digest))
         proven = _Check(connection, streams, blobs, notes, trust or Trust(), outside).record()
     left = "the record alone was checked, not the tables made from it, nor the blobs that it names"
-    return _report(notes, proven, [*_not_proven(notes, True, proven, _stands(outside, trust)), left])
+    return _report(notes, proven, [*_not_proven(notes, proven, _stands(outside, trust)), left])
 
 
 def _record(home: Path | Record) -> Record:
@@ -216,7 +218,10 @@ def _unwitnessed(proven: Proven | None, stands: bool) -> Iterator[str]:
         )
         return
     if proven.uncovered:
-        yield f"no checkpoint covers the last {proven.uncovered} log entries: they could be cut off unseen"
+        yield (
+            f"no checkpoint covers the last {proven.uncovered} log entries:"
+            " they could be cut off unseen, or be forged"
+        )
     if not proven.pinned:
         yield f"key {proven.key}: from the home itself, unproven; bring the one you know (--key)"
     if not stands:
@@ -225,27 +230,32 @@ def _unwitnessed(proven: Proven | None, stands: bool) -> Iterator[str]:
         yield "witness none: the key holder could have rewritten everything"
 
 
-def _not_proven(notes: Notebook, deep: bool, proven: Proven | None, stands: bool) -> list[str]:
+def _unread(notes: Notebook, chosen: list[bytes] | None) -> str:
+    """Say which blobs were not looked at."""
+    if chosen is not None:  # how many those runs name is not known then
+        return "the blobs that it names were not all read, nor was it looked whether they are here"
+    unread = notes.counts["blobs"] - notes.counts["blobs_read"]
+    return f"{unread} blobs in files were not read, nor was it looked whether all that are named are here"
+
+
+def _not_proven(
+    notes: Notebook, proven: Proven | None, stands: bool, unread: Sequence[str] = ()
+) -> list[str]:
     counts = notes.counts
     said = [
         *map(str, notes.restores),
         *_unwitnessed(proven, stands),
         "times are those of this host's clock, and names those its operating system gave",
+        *unread,
     ]
-    unread = counts["blobs"] - counts["blobs_read"]
-    if not deep:
-        said.append(
-            f"{unread} blobs in files were not read, nor was it looked whether all that are named are here"
-        )
     if counts["erased"]:
         said.append(f"{counts['erased']} bodies were erased: what they said is gone")
-        said += notes.erasures[:ERASURES_SHOWN]
-        if len(notes.erasures) > ERASURES_SHOWN:
-            said.append(f"… and {len(notes.erasures) - ERASURES_SHOWN} more erasures")
-    if counts["purged"]:
-        said.append(
-            f"{counts['purged']} runs were purged: that they were is in the log, what they said is gone"
-        )
+    if purged := counts["purged"]:
+        runs, they = ("1 run was", "it") if purged == 1 else (f"{purged} runs were", "they")
+        said.append(f"{runs} purged: what {they} said is gone")
+    said += notes.erasures[:ERASURES_SHOWN]
+    if len(notes.erasures) > ERASURES_SHOWN:
+        said.append(f"… and {len(notes.erasures) - ERASURES_SHOWN} more erasures")
     if counts["unfolded"]:
         said.append(f"rows not made again, for want of whole events: runs {counts['unfolded']}")
     return said

@@ -22,17 +22,16 @@ Placed = tuple[int, StreamErased]
 
 
 class Erasing(msgspec.Struct, frozen=True):
-    """What the ledger says of an erasure of bodies: of which stream, how many, when, by whom and why."""
+    """What the ledger says of an erasure or a purge: of which stream, what is gone, when, by whom and why."""
 
     stream: str
-    count: int
+    gone: str
     time: str
     by: str
     reason: str
 
     def __str__(self) -> str:
-        bodies = "1 body" if self.count == 1 else f"{self.count} bodies"
-        said = f"{self.stream}: {bodies} erased {self.time} by {self.by}"
+        said = f"{self.stream}: {self.gone} {self.time} by {self.by}"
         return f"{said}: {self.reason}" if self.reason else said
 
 
@@ -73,8 +72,11 @@ class Erasures:
     def _tell(self, event: StreamErased, at: int) -> None:
         if event.seqs or event.bodies:
             count = len(event.seqs) or event.length
-            said = Erasing(event.stream, count, time_text(at), event.by.principal, event.reason)
-            self._notes.erasures.append(str(said))
+            gone = "1 body erased" if count == 1 else f"{count} bodies erased"
+        else:
+            gone = f"all {event.length} events purged"
+        said = Erasing(event.stream, gone, time_text(at), event.by.principal, event.reason)
+        self._notes.erasures.append(str(said))
 
     def license(self, stream: str, seq: int, pos: int) -> bool:
         """Tell whether a tombstone after this position says that the body of an event was erased."""
