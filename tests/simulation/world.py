@@ -35,6 +35,7 @@ from runnotary.ports import (
     Refusal,
     Sharing,
 )
+from runnotary.store.streams import goes_on
 from tests.store.oracle import counted, listed, wanted
 
 
@@ -171,7 +172,10 @@ class MemoryStore:
         self.saboteur.maybe()
         self.commits += 1
         before = len(self.log)
-        results = [self._append(one) for one in batch]
+        results: list[Appended | Refusal] = []
+        for number, one in enumerate(batch):
+            rest = goes_on(one, batch[number - 1] if number else None) and isinstance(results[-1], Refusal)
+            results.append(results[-1] if rest else self._append(one))
         for watcher in self.watchers:
             watcher(self.log[before:])
         self.saboteur.maybe()

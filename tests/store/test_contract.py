@@ -89,6 +89,13 @@ def test_two_appends_to_one_stream_in_one_batch_follow_each_other(store: Store) 
     assert [record.seq for record in store.read(chain.ledger_stream("a"))] == [1, 2, 3]
 
 
+def test_what_goes_on_with_a_refused_append_is_refused_with_it(store: Store) -> None:
+    """Somebody was faster by as many events as the first one holds: the rest would fit by chance."""
+    append(store, note("x", 0))
+    assert codes(append(store, note("x", 0), note("x", 1), note("y", 0))) == ["conflict", "conflict", "ok"]
+    assert store.head(chain.ledger_stream("x"))[0] == 1
+
+
 def test_time_never_runs_backwards_in_a_stream(store: Store) -> None:
     append(store, note("a", 0, at=START + 50))
     append(store, note("a", 1, at=START))

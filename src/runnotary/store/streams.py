@@ -35,14 +35,9 @@ _ENDS: Final = frozenset(
 )
 """After these a checkpoint is made soon; what only goes on waits for one of them, or for a moment of rest."""
 
-_AFTER_END: Final[frozenset[type[events.Event]]] = frozenset(
-    {events.RunUpdated, events.RunHeld, events.RunAnnotated}
-)
-"""These may follow the end of a run."""
-
 
 class Unplaced(Exception):
-    """An event would stand in the log before one that it follows, or is about, which has no position yet."""
+    """An event would stand in the log before the one that it is chained to, which has no position yet."""
 
 
 class Streams:
@@ -81,8 +76,13 @@ class Streams:
         nonces = self._chance.token(chain.NONCE_SIZE * sum(len(append.events) for append in appends))
         results: list[Result] = []
         used = 0
+        before_it: Append | None = None
         for append in appends:
-            results.append(self._seal(append, commit, nonces, used, trusting))
+            if goes_on(append, before_it) and isinstance(results[-1], Refusal):
+                results.append(results[-1])
+            else:
+                results.append(self._seal(append, commit, nonces, used, trusting))
+            before_it = append
             used += chain.NONCE_SIZE * len(append.events)
         if commit.spans or before:
             commit.close_log(self.tree() if places else None)
@@ -152,8 +152,6 @@ class Streams:
             stream,
             (self._next_pos(len(commit.log) + len(commit.spans)) if commit.placed else 0, head.seq + 1),
         )
-        if head.seq and append.events[0].__class__ in _AFTER_END and stream not in commit.heads:
-            commit.follows.append((stream, head.seq))
         commit.events += sealed
         commit.ends |= append.events[-1].__class__ in _ENDS
         commit.heads[stream] = Head(seq, prev, at)
@@ -169,7 +167,6 @@ class Streams:
             head = commit.heads.get(stream) or self.end(stream)
             if stream in commit.erased or (head.seq, head.hash) != (erasure.seq, erasure.head):
                 return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
-            self._see_placed(stream, head, commit)
         return None
 
     def _head(self, append: Append, commit: Commit, trusting: bool) -> Head:
@@ -180,18 +177,25 @@ class Streams:
         if head.seq != append.expected_seq and append.stream in self._heads:
             del self._heads[append.stream]  # what was remembered may be old: others write too
             head = self.end(append.stream)
-        self._see_placed(append.stream, head, commit)
+        if commit.placed and head.waits and self._placing.get(append.stream, 0) < head.seq:
+            raise Unplaced(chain.stream_name(append.stream))
         return head
-
-    def _see_placed(self, stream: bytes, head: Head, commit: Commit) -> None:
-        """See that what this commit says of the end of a stream stands behind it in the log."""
-        if commit.placed and head.waits and self._placing.get(stream, 0) < head.seq:
-            raise Unplaced(chain.stream_name(stream))
 
     def _next_pos(self, drafted: int) -> int:
         if self._pos is None:
             self._pos = self._connection.ask("last_pos").fetchone()[0]
         return self._pos + drafted + 1
+
+
+def goes_on(append: Append, before: Append | None) -> bool:
+    """Tell whether an append is the rest of what the one before it begins, as the events of a turn by another.
+
+    Then neither is written without the other.
+    """
+    return before is not None and (append.stream, append.expected_seq) == (
+        before.stream,
+        before.expected_seq + len(before.events),
+    )
 
 
 def failed(append: Append, message: str) -> Refusal:

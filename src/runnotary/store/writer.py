@@ -41,7 +41,7 @@ from runnotary.store.connection import Connection, transaction
 from runnotary.store.outside import Outside
 from runnotary.store.sealing import LEDGER, Sealing
 from runnotary.store.small_blobs import SmallBlobs
-from runnotary.store.streams import Result, Streams
+from runnotary.store.streams import Result, Streams, goes_on
 
 log = logging.getLogger("runnotary.store")
 
@@ -146,8 +146,9 @@ class Writer:
 
     # --- what a database needs besides ------------------------------------------------------------
 
-    def is_alone(self) -> bool:
-        """Tell whether nobody else writes to the record; in the writer's thread only."""
+    @property
+    def alone(self) -> bool:
+        """Tell whether nobody else writes to the record; to be read in any thread."""
         return True
 
     def _lead(self) -> None:
@@ -342,11 +343,7 @@ def _parts(appends: Sequence[Append]) -> list[list[Append]]:
     """Return what may be written one without the other: never the events of one turn of a run."""
     parts: list[list[Append]] = []
     for append in appends:
-        last = parts[-1][-1] if parts else None
-        if last and (last.stream, last.expected_seq + len(last.events)) == (
-            append.stream,
-            append.expected_seq,
-        ):
+        if goes_on(append, parts[-1][-1] if parts else None):
             parts[-1].append(append)
         else:
             parts.append([append])
