@@ -35,9 +35,14 @@ _ENDS: Final = frozenset(
 )
 """After these a checkpoint is made soon; what only goes on waits for one of them, or for a moment of rest."""
 
+_AFTER_END: Final[frozenset[type[events.Event]]] = frozenset(
+    {events.RunUpdated, events.RunHeld, events.RunAnnotated}
+)
+"""These may follow the end of a run."""
+
 
 class Unplaced(Exception):
-    """An event would stand in the log before the one that it is chained to, which has no position yet."""
+    """An event would stand in the log before one that it follows, or is about, which has no position yet."""
 
 
 class Streams:
@@ -152,6 +157,8 @@ class Streams:
             stream,
             (self._next_pos(len(commit.log) + len(commit.spans)) if commit.placed else 0, head.seq + 1),
         )
+        if head.seq and append.events[0].__class__ in _AFTER_END and stream not in commit.heads:
+            commit.follows.append((stream, head.seq))
         commit.events += sealed
         commit.ends |= append.events[-1].__class__ in _ENDS
         commit.heads[stream] = Head(seq, prev, at)
@@ -167,6 +174,7 @@ class Streams:
             head = commit.heads.get(stream) or self.end(stream)
             if stream in commit.erased or (head.seq, head.hash) != (erasure.seq, erasure.head):
                 return Refusal(stream, "conflict", f"the stream has {head.seq} events", head.seq)
+            self._see_placed(stream, head, commit)
         return None
 
     def _head(self, append: Append, commit: Commit, trusting: bool) -> Head:
@@ -177,9 +185,13 @@ class Streams:
         if head.seq != append.expected_seq and append.stream in self._heads:
             del self._heads[append.stream]  # what was remembered may be old: others write too
             head = self.end(append.stream)
-        if commit.placed and head.waits and self._placing.get(append.stream, 0) < head.seq:
-            raise Unplaced(chain.stream_name(append.stream))
+        self._see_placed(append.stream, head, commit)
         return head
+
+    def _see_placed(self, stream: bytes, head: Head, commit: Commit) -> None:
+        """See that what this commit says of the end of a stream stands behind it in the log."""
+        if commit.placed and head.waits and self._placing.get(stream, 0) < head.seq:
+            raise Unplaced(chain.stream_name(stream))
 
     def _next_pos(self, drafted: int) -> int:
         if self._pos is None:
@@ -188,7 +200,7 @@ class Streams:
 
 
 def goes_on(append: Append, before: Append | None) -> bool:
-    """Tell whether an append is the rest of what the one before it begins, as the events of a turn by another.
+    """Tell whether an append is the rest of what the one before it begins: of one turn, by another actor.
 
     Then neither is written without the other.
     """

@@ -146,9 +146,8 @@ class Writer:
 
     # --- what a database needs besides ------------------------------------------------------------
 
-    @property
-    def alone(self) -> bool:
-        """Tell whether nobody else writes to the record; to be read in any thread."""
+    def is_alone(self) -> bool:
+        """Tell whether nobody else writes to the record; in the writer's thread only."""
         return True
 
     def _lead(self) -> None:
