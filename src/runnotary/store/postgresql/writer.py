@@ -84,7 +84,7 @@ class PostgresWriter(Writer):
         self._untaken = True
         """There may be entries that wait for positions."""
         self._taken: list[int] = []
-        """Which of them get one in the commit that is being made."""
+        """Which of them get one in the commit that is being made; and whether there are more."""
         self._more = False
         self._tries = 0
         self._beaten = 0.0
@@ -372,11 +372,7 @@ class PostgresWriter(Writer):
             self._told(changes)
 
     def _again(self, error: Exception) -> bool:
-        """Tell whether a batch that failed so may be tried again as a whole.
-
-        Raises:
-            GivenUp: nothing of it may be written, ever. Unreachable: the database is away.
-        """
+        """See `Writer`. Raises `GivenUp`: nothing of it may be written; `Unreachable`: no database."""
         if isinstance(error, Unreachable):
             raise error
         if isinstance(error, Unplaced):
