@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from runnotary.core.errors import (
     RunnotaryError,
     Unreachable,
 )
+from runnotary.core.queries import RunQuery
 from runnotary.core.rows import RunRow, TaskRow
 from runnotary.core.states import OPEN, State
 from runnotary.store.connection import transaction
@@ -25,7 +27,18 @@ from runnotary.store.postgresql.connections import COPIED_FROM, POSTGRESQL, Post
 from runnotary.store.postgresql.store import PostgresStore
 from runnotary.store.verify import verify
 from tests.postgres import PASSWORD, USER, Postgres
-from tests.store.history import START, Tale, Ticks, append, codes, fill_small, flow_of, note, run_id
+from tests.store.history import (
+    START,
+    Tale,
+    Ticks,
+    append,
+    codes,
+    fill_small,
+    flow_of,
+    note,
+    run_id,
+    tell_small,
+)
 from tests.store.load import check_words
 from tests.store.places import PostgresPlace
 
@@ -47,6 +60,19 @@ def refused(place: PostgresPlace, url: str) -> list[RunnotaryError]:
 
 
 # --- opening -----------------------------------------------------------------------------------------
+
+
+def test_a_text_with_a_nul_is_in_no_row(place: PostgresPlace) -> None:
+    store = place.open()
+    asyncio.run(tell_small(store))
+    assert store.count(RunQuery()) > 0
+    texts = ("label", "parent", "q", "prefix")
+    for word in (*texts, "namespace", "flow", "kind", "tag", "created_by", "owner", "asset"):
+        for many in ((), ("other",)):
+            query = RunQuery(**{word: "a\0" if word in texts else ("a\0", *many)})  # type: ignore[arg-type]
+            assert (store.runs(query), store.count(query)) == ([], 0), word
+    assert store.keyed("user:a", "\0") is None and store.flow("default", "\0") is None
+    store.close()
 
 
 def test_who_asks_a_store_that_is_closed_is_refused_and_connects_no_more(place: PostgresPlace) -> None:

@@ -231,7 +231,8 @@ def _told(word: str) -> Clause:
 
 
 def _json(names: Collection[str]) -> str:
-    return msgspec.json.encode(names).decode()
+    """Return a list of texts for the database: those with a NUL character are in no row."""
+    return msgspec.json.encode([name for name in names if "\0" not in name]).decode()
 
 
 def _id(text: str, filled: str) -> bytes | None:
