@@ -74,6 +74,7 @@ def test_a_port_that_is_taken(own: Callable[..., Up]) -> None:
     assert "--port" in refused.stderr
 
 
+@pytest.mark.own_database("one process works in it, and the next is refused")
 def test_a_home_has_one_server(own: Callable[..., Up]) -> None:
     up = own()
     refused = command(up, "up", "--port", "0")
