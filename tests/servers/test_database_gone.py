@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 from tests.postgres import Postgres, running
 from tests.server.up import QUICK, Reply, until
 from tests.servers.pair import Pair, Server, effects
-from tests.servers.test_taking_over import begun
+from tests.servers.test_taking_over import begun, stepping
 
 MakePair = Callable[..., Pair]
 ANSWERED_S = 20.0
@@ -64,6 +67,24 @@ def test_whoever_asks_meanwhile_is_told_so(own: MakePair, tmp_path: Path, postgr
     assert effects(pair.folder / "effects") == {"one": 1, "one over": 1, "two": 1}
     for server in (pair.a, pair.b):
         assert server.over(server.start_run("quick"))["status"] == "success"
+
+
+def test_a_command_that_nobody_else_waits_for_waits(
+    own: MakePair, tmp_path: Path, postgres: Postgres
+) -> None:
+    pair, gate = own(), tmp_path / "gate"
+    flow = pair.folder / "flow.json"
+    pair.folder.mkdir()
+    flow.write_text(json.dumps(stepping(pair.folder, gate)))
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(pair.command, "start", str(flow))
+        until(lambda: effects(pair.folder / "effects"))
+        postgres.stop("immediate")
+        gate.touch()
+        time.sleep(4)  # more than one look at a run takes
+        postgres.start()
+        assert done.result().returncode == 0, done.result()
+    assert effects(pair.folder / "effects") == {"one": 1, "one over": 1, "two": 1}
 
 
 def test_runs_go_on_after_longer_than_anybody_waits(

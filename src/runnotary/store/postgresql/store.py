@@ -185,8 +185,9 @@ class PostgresStore(Records):
         return 0 if row is None else int(row[0])
 
     def _connect(self) -> PostgresConnection:
-        # Who reads beside a writer may be the loop that answers everybody: it does not wait.
-        patience = PATIENCE_SECONDS if self._own is None else 0
+        # Where others are served, who reads may be the loop that answers all of them: it does not wait.
+        serves = self._own is not None and self._own.registration.server.takes_over
+        patience = 0 if serves else PATIENCE_SECONDS
         return PostgresConnection(self._url, read_only=True, patience=patience)
 
     def _heard(self, word: str) -> None:
