@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from runnotary.core.errors import FileMissing, HomeVersion
 from runnotary.store.connection import Connection
@@ -15,6 +15,9 @@ from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnectio
 from runnotary.store.report import Notebook
 
 FRESH: Final = "runnotary_fresh"
+
+_MEANT: Final[dict[int, frozenset[tuple[Any, ...]]]] = {}
+"""What this release makes, as each version of PostgreSQL describes it."""
 
 
 class PostgresRecord:
@@ -44,16 +47,24 @@ class PostgresRecord:
     def structure(self, connection: Connection, notes: Notebook) -> None:
         """Compare the schema with this release's, made in a place of its own that is then forgotten."""
         stored = set(connection.ask("structure").fetchall())
-        fresh = PostgresConnection(self._url)
-        try:
-            fresh.ask("begin")
-            name = f"{FRESH}_{fresh.raw.info.backend_pid}"  # others may do the same now
-            fresh.run(f"CREATE SCHEMA {name}")
-            fresh.run(f"SET LOCAL search_path = {name}")
-            fresh.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
-            meant = set(fresh.ask("structure").fetchall())
-            fresh.ask("rollback")
-        finally:
-            fresh.close()
-        for kind, name, *_ in sorted(meant ^ stored, key=repr):
+        assert isinstance(connection, PostgresConnection)
+        version = connection.raw.info.server_version
+        if version not in _MEANT:
+            _MEANT[version] = _made_anew(self._url)
+        for kind, name, *_ in sorted(_MEANT[version] ^ stored, key=repr):
             notes.found("schema", f"{kind} {name}", "is not as this release makes it")
+
+
+def _made_anew(url: str) -> frozenset[tuple[Any, ...]]:
+    fresh = PostgresConnection(url)
+    try:
+        fresh.ask("begin")
+        name = f"{FRESH}_{fresh.raw.info.backend_pid}"  # others may do the same now
+        fresh.run(f"CREATE SCHEMA {name}")
+        fresh.run(f"SET LOCAL search_path = {name}")
+        fresh.raw.execute(POSTGRESQL.schema().encode(), prepare=False)
+        meant = frozenset(fresh.ask("structure").fetchall())
+        fresh.ask("rollback")
+        return meant
+    finally:
+        fresh.close()
