@@ -41,6 +41,7 @@ KEYS = {
 }
 
 
+@pytest.mark.own_database("it fills the databases of homes itself")
 def test_the_smallest_run_prints_every_line_with_its_series(tmp_path: Path) -> None:
     series = tmp_path / "series.json"
     env = {name: value for name, value in os.environ.items() if name != "RUNNOTARY_BENCH_PEERS"}

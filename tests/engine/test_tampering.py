@@ -112,7 +112,7 @@ def test_the_record_of_one_run_is_checked_alone(play: Play, settings: Any) -> No
 
 def test_whoever_has_one_run_checked_is_told_that_its_blobs_were_not(play: Play, settings: Any) -> None:
     run = from_text(play(FLOW))
-    said = {deep: verify(settings.home, run=run, deep=deep).not_proven for deep in (True, False)}
+    said = {deep: verify(record_of(settings), run=run, deep=deep).not_proven for deep in (True, False)}
     assert set(said[False]) - set(said[True]) == {
         "the blobs that it names were not all read, nor was it looked whether they are here"
     }

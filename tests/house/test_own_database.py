@@ -12,6 +12,7 @@ LEFT_OUT = {
     "app/test_sessions.py::test_a_rerun_is_one_run_too",
     "app/test_sessions.py::test_a_start_is_one_run_whatever_becomes_of_the_other_engine",
     "app/test_sessions.py::test_what_is_asked_again_is_done_once",
+    "bench/test_bench.py::test_the_smallest_run_prints_every_line_with_its_series",
     "cli/test_evidence.py::test_every_command_refuses_a_record_that_was_rolled_back",  # one of its attacks
     "cli/test_moving.py",
     "cli/test_verify.py::test_a_file_that_is_no_database",
@@ -78,3 +79,13 @@ def test_each_says_why() -> None:
 def test_a_mark_without_a_reason_is_found(source: str) -> None:
     ((_, mark),) = marked(ast.parse(source), "test_it.py")
     assert not says_why(mark)
+
+
+PAST = ("environ={}", "verify(settings.home")
+"""What works on a home's own database only; `tests/database.py` has `ENVIRON` and `record_in`, `app.stores`
+`record_of`."""
+
+
+def test_no_test_above_the_store_takes_its_homes_for_the_only_kind() -> None:
+    files = [path for path in TESTS.rglob("*.py") if path.parent.name != "store" and path != Path(__file__)]
+    assert [path for path in files if any(said in path.read_text() for said in PAST)] == []
