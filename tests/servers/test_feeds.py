@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from runnotary import Client
 from tests.server.up import until
 from tests.servers.pair import Pair, Server, effects
 from tests.servers.test_taking_over import begun
@@ -63,3 +64,22 @@ def test_who_followed_at_the_server_that_died_goes_on_at_the_other(
         seen.append((mark, kind))
     assert [kind for _, kind in seen] == WHOLE
     assert effects(pair.folder / "effects")["two"] == 1
+
+
+def test_a_client_follows_over_a_restart_of_the_database(own: Callable[..., Pair], tmp_path: Path) -> None:
+    pair, gate = own().start(), tmp_path / "gate"
+    run = begun(pair, gate)
+    seen: list[str] = []
+
+    def follow() -> None:
+        with Client(pair.b.url) as client:
+            for event in client.follow_run(run):
+                seen.append(event.type)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    until(lambda: len(seen) == 2)
+    pair.postgres.restart("immediate")
+    gate.touch()
+    thread.join()
+    assert seen == WHOLE[:-1]
