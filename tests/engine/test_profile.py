@@ -68,7 +68,7 @@ def test_who_ends_removes_or_permits_says_why(settings: Settings, name: str) -> 
                         await does(invisible)
                 assert place.store.position() == before
             await does("because" if wanted else "")
-        await place.home.engine.ended(going)
+            await place.home.engine.ended(going)  # what its end writes is nobody's wish
         assert await service.sweep(RunQuery(), BY, action="purge", dry_run=True) is not None
         await service.archive(await place.ended(ONE), BY)
         with pytest.raises(PermissionDenied):
