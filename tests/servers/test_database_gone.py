@@ -90,7 +90,7 @@ def test_a_command_that_nobody_else_waits_for_waits(
 def test_runs_go_on_after_longer_than_anybody_waits(
     own: MakePair, tmp_path: Path, postgres: Postgres
 ) -> None:
-    pair, gate = own(lease=3).start(), tmp_path / "gate"
+    pair, gate = own(lease=12).start(), tmp_path / "gate"
     run = begun(pair, gate)
     postgres.stop("immediate")
     gate.touch()

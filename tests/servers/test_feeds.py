@@ -67,7 +67,7 @@ def test_who_followed_at_the_server_that_died_goes_on_at_the_other(
 
 
 def test_a_client_follows_over_a_restart_of_the_database(own: Callable[..., Pair], tmp_path: Path) -> None:
-    pair, gate = own().start(), tmp_path / "gate"
+    pair, gate = own(lease=60).start(), tmp_path / "gate"
     run = begun(pair, gate)
     seen: list[str] = []
 

@@ -70,7 +70,7 @@ def storm(log: Path) -> Any:
 
 @pytest.mark.slow
 def test_nothing_is_lost_and_nothing_is_doubled(own: Callable[..., Pair]) -> None:
-    pair = own().start()
+    pair = own(lease=12).start()  # a busy machine is no reason to be given up
     log = pair.folder / "effects"
     pair.a.register(storm(log))
     over = threading.Event()
