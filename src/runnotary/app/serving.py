@@ -128,11 +128,12 @@ async def _served(settings: Settings, ready: Callable[[str, str], None]) -> None
         )
         held.enter_context(_signals(lambda: _stop(server, serving, session)))
         settle_memory()
+        # The port is open: who asks before the server answers waits for it.
+        held.enter_context(announced(session.home.folder, _address(listening)))
         answering = asyncio.ensure_future(server.serve(sockets=[listening]))
         while not (server.started or answering.done()):
             await asyncio.sleep(0.005)
         if server.started:
-            held.enter_context(announced(session.home.folder, _address(listening)))
             ready(_address(listening), mode)
             held.push_async_callback(_ended, asyncio.ensure_future(adopt_all(session.home)))
         await answering
