@@ -12,6 +12,7 @@ import pytest
 
 from runnotary.client import Client
 from tests.client.service import Server
+from tests.database import outer
 
 Json = Any
 EVENTS = 100_000
@@ -47,10 +48,11 @@ assert ended == ["success"] * threads * runs, ended
 
 VERIFIES = """
 import json, sys
-from pathlib import Path
+from runnotary.app.stores import record_of
+from runnotary.config import load
 from runnotary.store.verify import verify
 
-report = verify(Path(sys.argv[1]))
+report = verify(record_of(load({"home": sys.argv[1]})))
 (most,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({"findings": list(map(str, report.findings)), "checked": report.checked, "most": int(most)}))
 """
@@ -77,7 +79,11 @@ def test_what_eight_writers_in_two_processes_write_is_one_log(tmp_path: Path) ->
     assert [one["findings"] for one in beside if not one["ok"]] == []
     assert any(0 < one["checked"].get("runs", 0) < RUNS_IN_ALL for one in beside), "they were writing"
     said = subprocess.run(
-        [sys.executable, "-c", VERIFIES, server.home], capture_output=True, check=True, timeout=PATIENCE
+        [sys.executable, "-c", VERIFIES, server.home],
+        env=outer(),
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE,
     )
     report = json.loads(said.stdout)
     checked = report["checked"]
