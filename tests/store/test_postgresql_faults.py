@@ -223,7 +223,7 @@ def test_of_two_that_wait_for_each_other_the_server_tries_again(place: PostgresP
             other.execute("BEGIN; SELECT 1 FROM integrator FOR UPDATE")
             asked = asyncio.ensure_future(store.append([note("x"), note("y")]))
             await blocked(place)
-            await in_thread(lambda: other.execute("UPDATE servers SET address = address"))
+            await in_thread(lambda: other.execute("UPDATE servers SET host = host"))
             other.execute("COMMIT")
             return codes(await asked)
 

@@ -1,6 +1,6 @@
 """What the store asks of a database: statements by name, rows as tuples.
 
-    queries.sql of a dialect   →  Dialect       the same names, in the words of one database
+    sql/**/queries.sql         →  Dialect       the same names, in the words of one database
     a driver's connection      →  Connection    runs them
 
 Everything above speaks these words only, so that one reading, one verification and one writer serve every
@@ -41,13 +41,14 @@ class Dialect(NamedTuple):
 
 
 def dialect(name: str, *, elements: str, waiting: str) -> Dialect:
-    """Read a dialect from its folder in `sql/`.
+    """Read a dialect: what every database understands, and what is in its own folder in `sql/`.
 
     A statement begins at a line `-- name: …` and ends at the next one. Comments above a name belong to the
     reader, not to the statement.
     """
-    text = (FOLDER / name / "queries.sql").read_text()
-    sql = {name: body.strip().rstrip(";") for name, body in _NAMED.findall(text)}
+    files = (FOLDER / "queries.sql", FOLDER / name / "queries.sql")
+    found = [one for path in files for one in _NAMED.findall(path.read_text())]
+    sql = {name: body.strip().rstrip(";") for name, body in found}
     return Dialect(FOLDER / name, sql, elements, waiting)
 
 

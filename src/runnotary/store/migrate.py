@@ -18,6 +18,7 @@ from typing import Final
 from runnotary.core.errors import HomeVersion
 from runnotary.store import sqlite
 from runnotary.store.connection import transaction
+from runnotary.store.release import refuse_newer, refuse_other
 from runnotary.store.sqlite import SqliteConnection
 
 APPLICATION: Final = 0x52_4E_54_59
@@ -39,7 +40,7 @@ def prepare(
     steps = sqlite.migrations() if migrations is None else migrations
     with transaction(connection):
         version = _version(connection)
-        _refuse_newer(version, len(steps))
+        refuse_newer("home", version, len(steps))
         if version == 0:
             _refuse_foreign(connection)
             _run(connection, sqlite.schema() if migrations is None else "".join(steps))
@@ -60,26 +61,12 @@ def require_current(connection: SqliteConnection) -> None:
     Raises:
         HomeVersion: the schema is newer or older than this release's.
     """
-    version, known = _version(connection), len(sqlite.migrations())
-    _refuse_newer(version, known)
-    if version < known:
-        raise HomeVersion(
-            f"this home has schema {version}, this release reads {known}",
-            hint="start a flow in it, or run `runnotary up`, to bring it forward",
-        )
+    refuse_other("home", _version(connection), len(sqlite.migrations()))
 
 
 def _version(connection: SqliteConnection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
-
-
-def _refuse_newer(version: int, known: int) -> None:
-    if version > known:
-        raise HomeVersion(
-            f"this home has schema {version}, this release knows {known}",
-            hint="use the release that wrote it, or a newer one",
-        )
 
 
 def _refuse_foreign(connection: SqliteConnection) -> None:

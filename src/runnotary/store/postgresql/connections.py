@@ -92,10 +92,9 @@ class PostgresConnection:
         url: str,
         *,
         read_only: bool = False,
-        waits: bool = False,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """Connect; `patience` is for how many seconds a database may be away later, or now if it `waits`.
+        """Connect; `patience` is for how many seconds a database may be away later.
 
         Raises:
             Unreachable: nobody answers there. InvalidInput: that is no address of a database.
@@ -110,10 +109,7 @@ class PostgresConnection:
         self.together = False
         """What is asked is only sent, see `sent_together`."""
         self._closed = False
-        if waits:
-            self.again()
-        else:
-            self.raw = connect(url, read_only=read_only)
+        self.raw = connect(url, read_only=read_only)
 
     def ask(self, name: str, values: Values = (), /) -> Rows:
         if name.startswith("all_") and self.in_transaction:

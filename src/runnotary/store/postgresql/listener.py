@@ -55,11 +55,6 @@ class Listener:
         """Call `called` with what is committed from now on, in the loop that is running now."""
         self._watchers.append((asyncio.get_running_loop(), called))
 
-    @property
-    def position(self) -> int:
-        """Up to where the log was told."""
-        return self._told
-
     def tell(self, changes: Sequence[Change]) -> None:
         """Tell of commits at once, if nothing before them is still to be told; from any thread."""
         with self._guard:
@@ -67,15 +62,11 @@ class Listener:
                 self._hand_on(changes)
 
     def leave(self) -> None:
-        """Tell nobody anything any more; `close` follows."""
-        self._closed.set()
-
-    def stop(self) -> None:
-        """Tell nobody any more; the next word that comes ends the thread."""
+        """Tell nobody anything any more; the next word that comes ends the thread, and `close` follows."""
         self._closed.set()
 
     def close(self) -> None:
-        self._closed.set()
+        self.leave()
         if self._thread.is_alive():
             self._thread.join()
         self._connection.close()

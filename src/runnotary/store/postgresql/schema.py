@@ -11,6 +11,7 @@ from psycopg import sql
 from runnotary.core.errors import Conflict, HomeVersion
 from runnotary.store.connection import transaction
 from runnotary.store.postgresql.connections import POSTGRESQL, PostgresConnection
+from runnotary.store.release import refuse_newer, refuse_other
 
 
 def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnection], None]) -> None:
@@ -28,7 +29,7 @@ def prepare(connection: PostgresConnection, founding: Callable[[PostgresConnecti
         with not_waiting():
             connection.ask("begin_schema")
         version = _version(connection)
-        _refuse_newer(version, len(steps))
+        refuse_newer("database", version, len(steps))
         if version == len(steps):
             return
         if version == 0:
@@ -92,13 +93,7 @@ def require_current(connection: PostgresConnection) -> None:
     Raises:
         HomeVersion: the schema is newer or older than this release's, or there is none.
     """
-    version, known = _version(connection), len(POSTGRESQL.migrations())
-    _refuse_newer(version, known)
-    if version < known:
-        raise HomeVersion(
-            f"this database has schema {version}, this release reads {known}",
-            hint="start a flow with it, or run `runnotary up`, to bring it forward",
-        )
+    refuse_other("database", _version(connection), len(POSTGRESQL.migrations()))
 
 
 def is_empty(connection: PostgresConnection) -> bool:
@@ -121,11 +116,3 @@ def _version(connection: PostgresConnection) -> int:
         return 0
     version: int = connection.ask("release").fetchone()[0]
     return version
-
-
-def _refuse_newer(version: int, known: int) -> None:
-    if version > known:
-        raise HomeVersion(
-            f"this database has schema {version}, this release knows {known}",
-            hint="use the release that wrote it, or a newer one",
-        )

@@ -39,7 +39,6 @@ class Server(msgspec.Struct, frozen=True):
     """Of its folder: `<home>/servers/<name>`."""
     host: str
     """Where its attempts run; two servers of one host see each other's folders and processes."""
-    address: str = ""
     lease_seconds: float = LEASE_SECONDS
     takes_over: bool = False
     """It goes on with runs on which no server works."""
@@ -71,7 +70,7 @@ class Registration:
             with nullcontext() if self.number else not_waiting(), transaction(self._connection):
                 self._bury()
                 row = self._connection.ask(
-                    "register", (server.name, server.host, server.address, server.lease_seconds)
+                    "register", (server.name, server.host, server.lease_seconds)
                 ).fetchone()
                 refuse_moved(self._connection)  # last: whoever moves a record lets nobody register meanwhile
         except Conflict as moved:

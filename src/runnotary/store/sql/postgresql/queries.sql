@@ -1,5 +1,5 @@
--- Every statement of the store, by name, as sql/sqlite/queries.sql has them. Parameters stand in the order of the
--- columns. What is written for many rows takes a column each as an array.
+-- The statements of the store that are PostgreSQL's own, by name; see ../queries.sql. What is written for many rows
+-- takes a column each as an array.
 --
 -- An entry that has no position yet (`pending`) stands behind all that have one: at 2^62 and its number.
 
@@ -8,12 +8,6 @@ BEGIN;
 
 -- name: begin_read
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-
--- name: commit
-COMMIT;
-
--- name: rollback
-ROLLBACK;
 
 -- === appending =========================================================================================
 
@@ -30,9 +24,6 @@ INSERT INTO log (
 ) SELECT * FROM unnest(
     ?::bigint[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bytea[]
 );
-
--- name: last_pos
-SELECT coalesce(max(pos), 0) FROM log;
 
 -- name: head
 WITH wanted AS (SELECT ?::bytea AS stream)
@@ -52,9 +43,6 @@ INSERT INTO tiles (
 
 -- name: put_checkpoint
 INSERT INTO checkpoints (size, note) VALUES (?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note;
-
--- name: thin_checkpoints
-DELETE FROM checkpoints WHERE size > ? AND size < ?;
 
 -- name: put_blob
 INSERT INTO blobs (
@@ -127,24 +115,9 @@ ON CONFLICT (blob, run) DO NOTHING;
 
 -- === purging: together with the tombstone, in its commit, and nowhere else ==============================
 
--- name: erase_events
-DELETE FROM events WHERE stream = ?;
-
--- name: erase_bodies
-UPDATE events SET body = NULL WHERE stream = ?;
-
 -- name: erase_body
 UPDATE events SET body = NULL FROM unnest(?::bytea[], ?::bigint[]) AS gone (stream, seq)
 WHERE events.stream = gone.stream AND events.seq = gone.seq;
-
--- name: erase_run
-DELETE FROM runs WHERE id = ?;
-
--- name: erase_tasks
-DELETE FROM tasks WHERE run = ?;
-
--- name: erase_key
-DELETE FROM keys WHERE principal = ? AND key = ?;
 
 -- name: erase_use
 DELETE FROM uses USING unnest(?::bytea[], ?::bytea[]) AS gone (blob, run)
@@ -175,18 +148,6 @@ SELECT
     progress, error, counts, seq, archived_at, held
 FROM runs;
 
--- name: run_ids
-SELECT id FROM runs;
-
--- name: count_runs
-SELECT count(*) FROM runs;
-
--- name: tally_runs
-SELECT definition, count(*) FROM runs;
-
--- name: key
-SELECT * FROM keys WHERE principal = ? AND key = ?;
-
 -- name: runs_with
 SELECT
     runs.id, runs.namespace, runs.flow, runs.flow_id, runs.definition, runs.kind, runs.status, runs.reason,
@@ -194,9 +155,6 @@ SELECT
     runs.managers, runs.parent, runs.root, runs.created_at, runs.started_at, runs.ended_at,
     runs.cancel_requested_at, runs.progress, runs.error, runs.counts, runs.seq, runs.archived_at, runs.held
 FROM uses JOIN runs ON runs.id = uses.run;
-
--- name: use
-SELECT * FROM uses WHERE blob = ? AND run = ?;
 
 -- name: ledgers
 WITH RECURSIVE each_one (stream) AS (
@@ -228,27 +186,6 @@ SELECT pos, stream, from_seq, seq FROM log WHERE stream = ? AND pos >= ? ORDER B
 -- name: walk_stream_backwards
 SELECT pos, stream, from_seq, seq FROM log WHERE stream = ? AND pos <= ? ORDER BY seq DESC LIMIT nullif(?::bigint, -1);
 
--- name: leaves
-SELECT stream, seq, head FROM log WHERE pos > ? AND pos <= ? ORDER BY pos;
-
--- name: tiles
-SELECT hash FROM tiles WHERE level = ? AND number >= ? AND number < ? ORDER BY number;
-
--- name: count_tiles
-SELECT count(*) FROM tiles WHERE level = ?;
-
--- name: tile_numbers
-SELECT number FROM tiles WHERE level = ?;
-
--- name: checkpoint
-SELECT note FROM checkpoints WHERE size = ?;
-
--- name: newest_checkpoint
-SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1;
-
--- name: checkpoint_of
-SELECT note FROM checkpoints WHERE size = ? OR ? = 0 ORDER BY size DESC LIMIT 1;
-
 -- name: noted
 SELECT seq, envelope, body FROM events
 WHERE stream = ? AND (substr(envelope, 25, 2) = '\x0026' OR substr(envelope, 25, 2) = '\x0027') ORDER BY seq;
@@ -258,34 +195,10 @@ SELECT head FROM (
     SELECT stream, seq, head FROM log UNION ALL SELECT stream, seq, head FROM pending
 ) AS entry WHERE stream = ? AND seq = ?;
 
--- name: tasks
-SELECT * FROM tasks WHERE run = ? ORDER BY step, visit;
-
--- name: waiting
-SELECT * FROM tasks WHERE status = 'waiting' AND run IN (:runs) AND (run, key) > (?, ?) ORDER BY run, key LIMIT ?;
-
--- name: flow
-SELECT * FROM flows WHERE namespace = ? AND name = ?;
-
--- name: flows
-SELECT * FROM flows WHERE namespace = ? ORDER BY name;
-
--- name: blob
-SELECT data FROM blobs WHERE digest = ?;
-
--- name: blob_digests
-SELECT digest FROM blobs ORDER BY digest;
-
--- name: blob_size
-SELECT length(data) FROM blobs WHERE digest = ?;
-
 -- name: events_after
 SELECT stream, seq, envelope, body FROM events WHERE (stream, seq) > (?, ?) ORDER BY stream, seq LIMIT nullif(?::bigint, -1);
 
 -- === verifying: cursors in the order of the keys, so that they can be walked side by side ================
-
--- name: all_events
-SELECT stream, seq, envelope, body FROM events ORDER BY stream, seq;
 
 -- name: all_log
 SELECT stream, from_seq, seq, head, pos FROM log
@@ -298,30 +211,6 @@ SELECT
     progress, error, counts, seq, archived_at, held
 FROM runs ORDER BY id;
 
--- name: all_tasks
-SELECT * FROM tasks ORDER BY run, key;
-
--- name: all_uses
-SELECT run, blob, made FROM uses ORDER BY run, blob;
-
--- name: all_flows
-SELECT * FROM flows ORDER BY namespace, name;
-
--- name: all_keys
-SELECT * FROM keys ORDER BY principal, key;
-
--- name: all_leaves
-SELECT stream, seq, head FROM log ORDER BY pos;
-
--- name: all_tiles
-SELECT level, number, hash FROM tiles;
-
--- name: all_checkpoints
-SELECT size, note FROM checkpoints ORDER BY size;
-
--- name: first_event
-SELECT envelope, body FROM events WHERE stream = ? AND seq = 1;
-
 -- name: first_of_runs
 SELECT e.stream, e.seq, e.envelope, e.body FROM log l JOIN events e ON e.stream = l.stream AND e.seq = 1
 WHERE l.from_seq = 1 AND l.stream >= '\x01' AND l.stream < '\x02' ORDER BY l.pos;
@@ -332,14 +221,8 @@ SELECT seq, head, pos FROM (
     UNION ALL SELECT stream, seq, head, 4611686018427387904 + id FROM pending
 ) AS entry WHERE stream = ? ORDER BY seq DESC LIMIT 1;
 
--- name: all_blobs
-SELECT digest, data FROM blobs;
-
 -- name: ledger_events
 SELECT stream, seq, envelope, body FROM events WHERE stream >= '\x03' AND stream < '\x04' ORDER BY stream, seq;
-
--- name: stream_events
-SELECT stream, seq, envelope, body FROM events WHERE stream = ? ORDER BY seq;
 
 -- name: stream_log
 SELECT stream, from_seq, seq, head, pos FROM (
@@ -347,14 +230,8 @@ SELECT stream, from_seq, seq, head, pos FROM (
     UNION ALL SELECT stream, from_seq, seq, head, 4611686018427387904 + id FROM pending
 ) AS entry WHERE stream = ? ORDER BY seq;
 
--- name: run_tasks
-SELECT * FROM tasks WHERE run = ? ORDER BY key;
-
 -- name: positions
 SELECT count(*), coalesce(min(pos), 1), coalesce(max(pos), 0) FROM log;
-
--- name: pos_of
-SELECT pos FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT 1;
 
 -- name: schema
 SELECT 'table', table_name, table_name, '' FROM information_schema.tables
@@ -379,9 +256,6 @@ WITH taken AS (
     DELETE FROM pending WHERE id IN (SELECT id FROM pending ORDER BY id LIMIT 4096) RETURNING *
 )
 SELECT stream, from_seq, seq, head FROM taken ORDER BY id;
-
--- name: is_pending
-SELECT EXISTS (SELECT 1 FROM pending);
 
 -- Wait until a commit is over that began on a connection which was cut since.
 -- name: outlast
@@ -416,8 +290,8 @@ SELECT be_integrator(?);
 SELECT pg_notify(?, ?);
 
 -- name: register
-INSERT INTO servers (name, host, address, until)
-VALUES (?, ?, ?, clock_timestamp() + ?::double precision * interval '1 second') RETURNING number;
+INSERT INTO servers (name, host, until)
+VALUES (?, ?, clock_timestamp() + ?::double precision * interval '1 second') RETURNING number;
 
 -- name: work_as
 SELECT set_config('runnotary.server', ?, false);
@@ -468,11 +342,6 @@ SELECT id FROM runs WHERE ended_at IS NULL AND server = ? ORDER BY id;
 
 -- name: is_ours
 SELECT 1 FROM runs WHERE id = ? AND server = ?;
-
--- name: works_on
-SELECT servers.number, servers.name, servers.host, servers.address
-FROM runs JOIN servers ON servers.number = runs.server
-WHERE runs.id = ? AND servers.until >= clock_timestamp();
 
 -- name: integrator
 SELECT integrator.server, servers.until >= clock_timestamp()

@@ -56,7 +56,6 @@ CREATE TABLE servers (
     number bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text COLLATE "C" NOT NULL,
     host text COLLATE "C" NOT NULL,
-    address text COLLATE "C" NOT NULL DEFAULT '',
     until timestamptz NOT NULL
 );
 

@@ -1,16 +1,10 @@
--- Every statement of the store, by name. Parameters stand in the order of the columns.
+-- The statements of the store that are SQLite's own, by name; see ../queries.sql.
 
 -- name: begin
 BEGIN IMMEDIATE;
 
 -- name: begin_read
 BEGIN;
-
--- name: commit
-COMMIT;
-
--- name: rollback
-ROLLBACK;
 
 -- === appending =========================================================================================
 
@@ -19,9 +13,6 @@ INSERT INTO events (stream, seq, envelope, body) VALUES (?, ?, ?, ?);
 
 -- name: append_log
 INSERT INTO log (pos, stream, from_seq, seq, head) VALUES (?, ?, ?, ?, ?);
-
--- name: last_pos
-SELECT coalesce(max(pos), 0) FROM log;
 
 -- name: head
 SELECT log.seq, log.head, events.envelope, events.body IS NULL
@@ -34,9 +25,6 @@ INSERT INTO tiles (level, number, hash) VALUES (?, ?, ?);
 
 -- name: put_checkpoint
 INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?);
-
--- name: thin_checkpoints
-DELETE FROM checkpoints WHERE size > ? AND size < ?;
 
 -- name: put_blob
 INSERT INTO blobs (digest, data) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;
@@ -79,24 +67,8 @@ INSERT INTO uses (blob, run, made) VALUES (?, ?, ?) ON CONFLICT (blob, run) DO N
 
 -- === purging: together with the tombstone, in its commit, and nowhere else ==============================
 
--- name: erase_events
-DELETE FROM events WHERE stream = ?;
-
--- The envelopes stay: that something was recorded, when, and in which order.
--- name: erase_bodies
-UPDATE events SET body = NULL WHERE stream = ?;
-
 -- name: erase_body
 UPDATE events SET body = NULL WHERE stream = ? AND seq = ?;
-
--- name: erase_run
-DELETE FROM runs WHERE id = ?;
-
--- name: erase_tasks
-DELETE FROM tasks WHERE run = ?;
-
--- name: erase_key
-DELETE FROM keys WHERE principal = ? AND key = ?;
 
 -- name: erase_use
 DELETE FROM uses WHERE blob = ? AND run = ?;
@@ -119,24 +91,9 @@ SELECT * FROM runs WHERE id = ?;
 -- name: runs
 SELECT * FROM runs;
 
--- name: run_ids
-SELECT id FROM runs;
-
--- name: count_runs
-SELECT count(*) FROM runs;
-
--- name: tally_runs
-SELECT definition, count(*) FROM runs;
-
--- name: key
-SELECT * FROM keys WHERE principal = ? AND key = ?;
-
 -- The runs that took a content in, or made it, newest or oldest first: conditions and order follow.
 -- name: runs_with
 SELECT runs.* FROM uses CROSS JOIN runs ON runs.id = uses.run;
-
--- name: use
-SELECT * FROM uses WHERE blob = ? AND run = ?;
 
 -- One step of the index for each: a ledger may be long.
 -- name: ledgers
@@ -168,28 +125,6 @@ SELECT pos, stream, from_seq, seq FROM log WHERE stream = ? AND pos >= ? ORDER B
 -- name: walk_stream_backwards
 SELECT pos, stream, from_seq, seq FROM log WHERE stream = ? AND pos <= ? ORDER BY seq DESC LIMIT ?;
 
--- name: leaves
-SELECT stream, seq, head FROM log WHERE pos > ? AND pos <= ? ORDER BY pos;
-
--- name: tiles
-SELECT hash FROM tiles WHERE level = ? AND number >= ? AND number < ? ORDER BY number;
-
--- name: count_tiles
-SELECT count(*) FROM tiles WHERE level = ?;
-
--- name: tile_numbers
-SELECT number FROM tiles WHERE level = ?;
-
--- name: checkpoint
-SELECT note FROM checkpoints WHERE size = ?;
-
--- name: newest_checkpoint
-SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1;
-
--- Of size 0: the newest one.
--- name: checkpoint_of
-SELECT note FROM checkpoints WHERE size = ? OR ? = 0 ORDER BY size DESC LIMIT 1;
-
 -- What a home says about itself and its keys: events of the types 38 and 39.
 -- name: noted
 SELECT seq, envelope, body FROM events
@@ -198,65 +133,16 @@ WHERE stream = ? AND (substr(envelope, 25, 2) = x'0026' OR substr(envelope, 25, 
 -- name: head_at
 SELECT head FROM log WHERE stream = ? AND seq = ?;
 
--- name: tasks
-SELECT * FROM tasks WHERE run = ? ORDER BY step, visit;
-
--- name: waiting
-SELECT * FROM tasks WHERE status = 'waiting' AND run IN (:runs) AND (run, key) > (?, ?) ORDER BY run, key LIMIT ?;
-
--- name: flow
-SELECT * FROM flows WHERE namespace = ? AND name = ?;
-
--- name: flows
-SELECT * FROM flows WHERE namespace = ? ORDER BY name;
-
--- name: blob
-SELECT data FROM blobs WHERE digest = ?;
-
--- name: blob_digests
-SELECT digest FROM blobs ORDER BY digest;
-
--- name: blob_size
-SELECT length(data) FROM blobs WHERE digest = ?;
-
 -- name: events_after
 SELECT stream, seq, envelope, body FROM events WHERE (stream, seq) > (?, ?) ORDER BY stream, seq LIMIT ?;
 
 -- === verifying: cursors in the order of the keys, so that they can be walked side by side ================
-
--- name: all_events
-SELECT stream, seq, envelope, body FROM events ORDER BY stream, seq;
 
 -- name: all_log
 SELECT stream, from_seq, seq, head, pos FROM log ORDER BY stream, seq;
 
 -- name: all_runs
 SELECT * FROM runs ORDER BY id;
-
--- name: all_tasks
-SELECT * FROM tasks ORDER BY run, key;
-
--- Stands by content; what is walked beside the runs is sorted first.
--- name: all_uses
-SELECT run, blob, made FROM uses ORDER BY run, blob;
-
--- name: all_flows
-SELECT * FROM flows ORDER BY namespace, name;
-
--- name: all_keys
-SELECT * FROM keys ORDER BY principal, key;
-
--- name: all_leaves
-SELECT stream, seq, head FROM log ORDER BY pos;
-
--- name: all_tiles
-SELECT level, number, hash FROM tiles;
-
--- name: all_checkpoints
-SELECT size, note FROM checkpoints ORDER BY size;
-
--- name: first_event
-SELECT envelope, body FROM events WHERE stream = ? AND seq = 1;
 
 -- name: first_of_runs
 SELECT e.stream, e.seq, e.envelope, e.body FROM log l JOIN events e ON e.stream = l.stream AND e.seq = 1
@@ -265,26 +151,14 @@ WHERE l.from_seq = 1 AND l.stream >= x'01' AND l.stream < x'02' ORDER BY l.pos;
 -- name: log_end
 SELECT seq, head, pos FROM log WHERE stream = ? ORDER BY seq DESC LIMIT 1;
 
--- name: all_blobs
-SELECT digest, data FROM blobs;
-
 -- name: ledger_events
 SELECT stream, seq, envelope, body FROM events WHERE stream >= x'03' AND stream < x'04' ORDER BY stream, seq;
-
--- name: stream_events
-SELECT stream, seq, envelope, body FROM events WHERE stream = ? ORDER BY seq;
 
 -- name: stream_log
 SELECT stream, from_seq, seq, head, pos FROM log WHERE stream = ? ORDER BY seq;
 
--- name: run_tasks
-SELECT * FROM tasks WHERE run = ? ORDER BY key;
-
 -- name: positions
 SELECT count(*), coalesce(min(pos), 1), coalesce(max(pos), 0) FROM log NOT INDEXED;
-
--- name: pos_of
-SELECT pos FROM log WHERE stream = ? AND seq >= ? ORDER BY seq LIMIT 1;
 
 -- name: schema
 SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY type, name;
